@@ -1,0 +1,193 @@
+"""Private folders, and two uses of `flock`: a lock between processes, and proof that one lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: importing works, `bmad doctor` says what does not
+    fcntl = None  # type: ignore[assignment]
+
+from bmad_nb.errors import StoreError, StoreLocked
+
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "ceph", "lustre"}
+
+
+def private_folder(folder: Path) -> None:
+    """Make `folder` with mode 0700, hidden from git.
+
+    Raises:
+        StoreError: it is a link, belongs to somebody else, or cannot be made.
+    """
+    if folder.is_symlink():
+        raise StoreError(
+            f"The store's folder {folder} is a link.", hint="Set BMAD_STORE to the place itself."
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+            raise StoreError(
+                f"The store's folder {folder} belongs to another user.",
+                hint="Set BMAD_STORE to a place of your own.",
+            )
+        folder.chmod(0o700)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise StoreError(
+            f"The store's folder {folder} cannot be made: {error.strerror}.",
+            hint="Set BMAD_STORE to a file in a folder that you can write.",
+        ) from error
+
+
+def private_file(path: Path) -> None:
+    """Make sure that `path` is a regular file of ours with mode 0600.
+
+    Raises:
+        StoreError: it is a link, belongs to somebody else, or cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"The store's file {path} cannot be opened for writing: {error.strerror}.",
+            hint="Set BMAD_STORE to a file in a folder of your own.",
+        ) from error
+    try:
+        if hasattr(os, "getuid") and os.fstat(descriptor).st_uid != os.getuid():
+            raise StoreError(f"The store's file {path} belongs to another user.")
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def network_filesystem(path: Path) -> str | None:
+    """Return the kind of network file system that holds `path`, or None if it is a local one."""
+    try:
+        mounts = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return None
+    best, kind = "", ""
+    target = str(path.resolve())
+    for line in mounts:
+        _, point, fstype, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        inside = target == point or target.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, fstype
+    return kind if kind in _NETWORK else None
+
+
+class FileLock:
+    """A lock that threads and processes share, by `flock` on one file.
+
+    `flock` and not `lockf`: POSIX locks of a process vanish when any of its descriptors of the
+    file is closed.
+    """
+
+    def __init__(self, path: Path, *, timeout_s: float = 30.0) -> None:
+        """Open nothing yet; `timeout_s` bounds each wait."""
+        self.path = path
+        self.timeout_s = timeout_s
+        self._threads = threading.Lock()
+        self._descriptor = -1
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free right now."""
+        if not self._threads.acquire(blocking=False):
+            return False
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                self._threads.release()
+                return False
+        except OSError as error:
+            self._threads.release()
+            raise StoreError(
+                f"The lock {self.path} cannot be opened: {error.strerror}.",
+                hint="Check that the folder exists and can be written.",
+            ) from error
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+        self._threads.release()
+
+    def locked_out(self) -> StoreLocked:
+        """Return the error for a wait that took too long."""
+        return StoreLocked(
+            f"Another process has held {self.path} for {self.timeout_s:.0f} s.",
+            hint="Look for a stopped kernel or `bmad` process that uses this store, and end it.",
+        )
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock for the length of a `with` block, waiting for it if need be."""
+        deadline = time.monotonic() + self.timeout_s
+        while not self.try_acquire():
+            if time.monotonic() > deadline:
+                raise self.locked_out()
+            time.sleep(0.002)
+        try:
+            yield
+        finally:
+            self.release()
+
+
+class Owner:
+    """Proof that a process lives: a file that it keeps locked, freed by the system when it ends.
+
+    A pid would not do: it is used again, and says nothing across a reboot.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make and lock a file of our own in `folder`."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        self.pid = os.getpid()
+        self._path = folder / self.name
+        self._descriptor = os.open(
+            self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def close(self) -> None:
+        """Let go; runs of this owner that still say running are then interrupted."""
+        if self._descriptor >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def owner_lives(folder: Path, name: str) -> bool:
+    """Return whether the process that made the owner file `name` still holds it."""
+    if not name or "/" in name:
+        return False
+    try:
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        (folder / name).unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(descriptor)

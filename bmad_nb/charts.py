@@ -1,0 +1,352 @@
+"""Charts of runs: plotly figures that also carry a static twin.
+
+A plotly figure alone shows nothing where scripts do not run (GitHub, nbviewer, nbconvert, a
+terminal), so each chart brings the same numbers as SVG, as a table and as text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from bmad_nb.render.base import (
+    ACCENT,
+    GREY,
+    NONE,
+    SOFT,
+    counted,
+    listed,
+    plain,
+    points,
+    seconds,
+    usd,
+)
+from bmad_nb.render.svg import (
+    Mark,
+    Scatter,
+    cost_axis,
+    scatter_html,
+    scatter_svg,
+    scatter_text,
+    sides,
+    value_axis,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_T95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+"""Student's t at 95 %, two-sided, for 1 to 30 degrees of freedom."""
+_Z95 = 1.96
+_SIDES = {"right": "middle right", "left": "middle left", "above": "top center",
+          "below": "bottom center"}  # fmt: skip
+
+
+class Chart(go.Figure):  # type: ignore[misc]  # plotly has no types
+    """A plotly figure that brings a static twin: SVG, a table and text of the same numbers."""
+
+    _ipython_display_ = None
+    """Switched off: plotly's own would show the figure alone and leave out the twin."""
+
+    def __init__(self, *args: Any, static: Scatter | None = None, **kwargs: Any) -> None:
+        """Keep the twin beside the figure."""
+        super().__init__(*args, **kwargs)
+        self._static = static
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the figure and its twin; no part of it fetches anything."""
+        del include, exclude, kwargs
+        bundle: dict[str, Any] = {
+            "application/vnd.plotly.v1+json": {
+                **self.to_plotly_json_safe(),
+                "config": {"displaylogo": False},
+            },
+            "text/plain": repr(self),
+        }
+        if self._static is not None:
+            bundle["text/html"] = str(scatter_html(self._static))
+            bundle["image/svg+xml"] = str(scatter_svg(self._static, ink=GREY))
+        return bundle
+
+    def to_plotly_json_safe(self) -> dict[str, Any]:
+        """Return the figure as plain JSON values."""
+        import json
+
+        figure: dict[str, Any] = json.loads(self.to_json())
+        return figure
+
+    def _repr_html_(self) -> str:
+        """Return the static twin."""
+        return str(scatter_html(self._static)) if self._static is not None else ""
+
+    def __repr__(self) -> str:
+        """Return the numbers as text."""
+        return scatter_text(self._static) if self._static is not None else "Chart()"
+
+
+class _Group(NamedTuple):
+    """The answers of one LLM in one setting."""
+
+    name: str
+    calls: list[dict[str, Any]]
+    asked: int
+    """Calls that were made, answered or not."""
+
+
+def frontier(calls: pd.DataFrame) -> Chart:
+    """Return cost against quality, one mark per LLM and setting.
+
+    The cost is that of an answer when it was made, so that answers from the store count as if
+    they were bought again. Without scores the chart shows latency instead, and says so.
+
+    Args:
+        calls: a row per call, with the columns of `bmad_nb.frames.CALLS`.
+    """
+    groups = _groups(calls)
+    scored = any(_number(each.get("score")) is not None for g in groups for each in g.calls)
+    marks = tuple(_mark(each, scored=scored) for each in groups)
+    drawn = [mark for mark in marks if mark.drawn]
+    ends = [end for m in drawn for end in (m.y, m.low, m.high) if end is not None]
+    static = Scatter(
+        title=_title(marks, scored=scored),
+        notes=_notes(marks, scored=scored),
+        marks=marks,
+        x=cost_axis(m.x for m in drawn if m.x is not None),
+        y=value_axis(ends, score=scored),
+        x_title="mean cost of a call in US dollars",
+        y_title="mean score" if scored else "mean latency",
+        heads=("LLM", "score" if scored else "latency", "95 % interval", "cost per call",
+               "answers", ""),
+        hull=_hull(drawn) if scored else (),
+    )  # fmt: skip
+    if static.x.log:
+        static = _renamed(static)
+    return _figure(static)
+
+
+def _renamed(static: Scatter) -> Scatter:
+    """Return the chart with the kind of its axis said."""
+    from dataclasses import replace
+
+    return replace(static, x_title=f"{static.x_title}, logarithmic")
+
+
+def _groups(calls: pd.DataFrame) -> list[_Group]:
+    """Return the answered calls of each LLM and setting, in their order."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for call in calls.to_dict("records"):
+        variant = _text(call.get("variant"))
+        name = _text(call.get("llm")) + (f"?{variant}" if variant else "")
+        found.setdefault(name, []).append({str(key): value for key, value in call.items()})
+    return [
+        _Group(
+            name, [c for c in every if _text(c.get("state"), "answered") == "answered"], len(every)
+        )
+        for name, every in found.items()
+    ]
+
+
+def _mark(group: _Group, *, scored: bool) -> Mark:
+    """Return the mean cost of an LLM, and its mean score or latency."""
+    costs = [_made(call, "cost_usd") for call in group.calls]
+    known = [each for each in costs if each is not None]
+    cost = fmean(known) if known and len(known) == len(costs) else None
+    values = _by_case(group.calls, "score" if scored else "latency_s")
+    mean = fmean(values) if values else None
+    low, high = _interval(values, score=scored)
+    simulated = any(_flag(call.get("simulated")) for call in group.calls)
+    here = any(_flag(call.get("runs_here")) for call in group.calls)
+    words = ["simulated"] * simulated + ["own machine"] * here
+    form = points if scored else seconds
+    ends = f"{form(low)} to {form(high)}" if low is not None else NONE
+    price = "price unknown" if cost is None else usd(Decimal(repr(cost)))
+    if not group.calls:
+        price = NONE
+    missing = group.asked - len(group.calls)
+    said = words + ([f"{missing} without an answer"] if missing else [])
+    return Mark(
+        label=group.name, x=cost, y=mean, low=low, high=high, hollow=simulated,
+        note=", ".join(words),
+        cells=(form(mean), ends, price, f"{len(group.calls):,}", ", ".join(said)),
+    )  # fmt: skip
+
+
+def _by_case(calls: Iterable[dict[str, Any]], name: str) -> list[float]:
+    """Return one value per case: samples of one case are no independent evidence."""
+    found: dict[str, list[float]] = {}
+    for call in calls:
+        value = _number(call.get("score")) if name == "score" else _made(call, name)
+        if value is not None:
+            found.setdefault(_text(call.get("case")), []).append(value)
+    return [fmean(each) for each in found.values()]
+
+
+def _made(call: dict[str, Any], name: str) -> float | None:
+    """Return a cost or time of the answer when it was made."""
+    original = _number(call.get(f"original_{name}"))
+    if original is not None or _flag(call.get("from_store")):
+        return original
+    return _number(call.get(name))
+
+
+def _interval(values: Sequence[float], *, score: bool) -> tuple[float | None, float | None]:
+    """Return a 95 % interval of the mean: Wilson for scores of 0 and 1, else Student's t."""
+    count = len(values)
+    if count < 2:
+        return None, None
+    mean = fmean(values)
+    if score and all(each in (0.0, 1.0) for each in values):
+        spread = _Z95 * math.sqrt(mean * (1 - mean) / count + _Z95**2 / (4 * count**2))
+        centre, scale = mean + _Z95**2 / (2 * count), 1 + _Z95**2 / count
+        return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    t = _T95[count - 2] if count - 2 < len(_T95) else _Z95
+    half = t * stdev(values) / math.sqrt(count)
+    return max(0.0, mean - half), min(1.0, mean + half) if score else mean + half
+
+
+def _hull(drawn: Sequence[Mark]) -> tuple[tuple[float, float], ...]:
+    """Return the corners of the upper left hull; simulated LLMs are left out beside real ones."""
+    real = [mark for mark in drawn if not mark.hollow] or drawn
+    corners: list[tuple[float, float]] = []
+    for x, y in sorted({(m.x or 0.0, m.y or 0.0) for m in real}, key=lambda p: (p[0], -p[1])):
+        if corners and y <= corners[-1][1]:
+            continue
+        while len(corners) > 1 and _below(corners[-2], corners[-1], (x, y)):
+            corners.pop()
+        corners.append((x, y))
+    return tuple(corners)
+
+
+def _below(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:
+    """Return whether b lies on or under the line from a to c."""
+    return (b[1] - a[1]) * (c[0] - a[0]) <= (c[1] - a[1]) * (b[0] - a[0])
+
+
+def _title(marks: Sequence[Mark], *, scored: bool) -> str:
+    """Return what the chart shows."""
+    what = counted(len(marks), "LLM")
+    if scored:
+        return f"Quality against cost, {what}"
+    return f"Latency against cost, {what}; nothing was scored, so quality is not shown"
+
+
+def _notes(marks: Sequence[Mark], *, scored: bool) -> tuple[str, ...]:
+    """Return what a reader has to know."""
+    notes = ["Cost: mean of the answers when they were made, also for answers from the store."]
+    if any(mark.low is not None for mark in marks):
+        how = "Wilson for scores of 0 and 1, else Student's t" if scored else "Student's t"
+        notes.append(f"Bars: 95 % intervals over cases ({how}).")
+    if scored:
+        notes.append("Line: the best score that one LLM or a mix of two gives for the money.")
+    if any(mark.hollow for mark in marks):
+        if all(mark.hollow for mark in marks):
+            notes.append("All of this is simulated.")
+        else:
+            notes.append("Hollow marks are simulated: invented, and not part of the line.")
+    absent = [mark.label for mark in marks if not mark.drawn]
+    if absent:
+        notes.append(f"Only in the table, for want of a price or a score: {listed(absent)}.")
+    return tuple(notes)
+
+
+def plotly_text(text: str) -> str:
+    """Return text that plotly shows as it is: no tags, no links, no formulas.
+
+    >>> plotly_text("<b>$x$</b>")
+    '&lt;b&gt;&#36;x&#36;&lt;/b&gt;'
+    """
+    safe = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return safe.replace("$", "&#36;")
+
+
+def _figure(static: Scatter) -> Chart:
+    """Return the plotly figure of a chart."""
+    drawn = [mark for mark in static.marks if mark.drawn]
+    zero = static.x.low / 2.2
+    at = {id(m): zero if static.x.log and not m.x else m.x for m in drawn}
+    figure = Chart(static=static)
+    if static.hull:
+        figure.add_trace(
+            go.Scatter(
+                x=[zero if static.x.log and not x else x for x, _ in static.hull],
+                y=[y for _, y in static.hull],
+                mode="lines", line={"color": GREY, "width": 1.4}, hoverinfo="skip",
+            )
+        )  # fmt: skip
+    for mark, side in zip(drawn, sides(static), strict=True):
+        colour = ACCENT if (mark.x, mark.y) in static.hull else GREY
+        bars = None
+        if mark.low is not None and mark.high is not None and mark.y is not None:
+            bars = {"type": "data", "symmetric": False, "array": [mark.high - mark.y],
+                    "arrayminus": [mark.y - mark.low], "color": colour, "thickness": 1.6,
+                    "width": 0}  # fmt: skip
+        cells = " · ".join(each for each in mark.cells if each)
+        figure.add_trace(
+            go.Scatter(
+                x=[at[id(mark)]], y=[mark.y], error_y=bars, mode="markers+text",
+                marker={"size": 10, "color": colour, "line": {"width": 2, "color": colour},
+                        "symbol": "circle-open" if mark.hollow else "circle"},
+                text=[plotly_text(mark.caption)], textposition=_SIDES[side],
+                hovertext=[plotly_text(f"{mark.caption} · {cells}")], hoverinfo="text",
+                name=plotly_text(mark.caption), cliponaxis=False,
+            )
+        )  # fmt: skip
+    figure.update_layout(_layout(static, zero))
+    return figure
+
+
+def _layout(static: Scatter, zero: float) -> dict[str, Any]:
+    """Return axes and titles; all colours hold on a light and on a dark page."""
+    lines = {"gridcolor": SOFT, "zeroline": False, "linecolor": GREY, "tickcolor": GREY}
+    x: dict[str, Any] = {
+        **lines, "title": {"text": plotly_text(static.x_title)}, "showgrid": False,
+        "tickvals": [zero if static.x.log and not at else at for at, _ in static.x.ticks],
+        "ticktext": [plotly_text(name) for _, name in static.x.ticks],
+    }  # fmt: skip
+    if static.x.log:
+        low = zero / 1.5 if static.x.strip else static.x.low
+        x |= {"type": "log", "range": [math.log10(low), math.log10(static.x.high)]}
+    else:
+        x |= {"range": [static.x.low, static.x.high]}
+    if static.x.strip and not static.x.log:
+        x["range"] = [-0.03 * static.x.high, static.x.high]
+    y = {**lines, "title": {"text": static.y_title}, "range": [static.y.low, static.y.high]}
+    return {
+        "template": None, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": GREY, "size": 12}, "title": {"text": static.title, "font": {"size": 15}},
+        "showlegend": False, "xaxis": x, "yaxis": y, "height": 440,
+        "margin": {"l": 60, "r": 110, "t": 60, "b": 56},
+        "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": "#111111"}},
+    }  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number, or None for a missing one."""
+    if value is None or isinstance(value, str):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _text(value: Any, default: str = "") -> str:
+    """Return text, or the default for a missing one."""
+    return value if isinstance(value, str) and value else default
+
+
+def _flag(value: Any) -> bool:
+    """Return a truth value; a missing one is false."""
+    return value is not None and value == value and bool(value)  # noqa: PLR0124 - NaN

@@ -1,0 +1,1 @@
+"""The command line: the shell's face of the verbs."""

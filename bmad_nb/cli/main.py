@@ -1,0 +1,107 @@
+"""`bmad`: data on standard output, progress and errors on standard error, exit codes as promised.
+
+0 done · 1 failed · 2 wrong use · 3 paused · 4 stopped by a limit · 130 interrupted
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any, NoReturn
+
+from bmad_nb.errors import (
+    BmadError,
+    BudgetExceeded,
+    RunCancelled,
+    RunPaused,
+    UsageProblem,
+    WorkflowError,
+)
+from bmad_nb.render.base import plain
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the words of the command line and exit with the code that they deserve."""
+    words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        result = _run(words)
+    except BmadError as error:
+        _complain(error)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    if result is not None and not isinstance(result, int):
+        _show(result)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def exit_code(error: BmadError) -> int:
+    """Return the exit code of an error."""
+    if isinstance(error, RunPaused):
+        reason = getattr(getattr(error.result, "run", None), "reason", "")
+        return {"user": 130, "limit": 4}.get(reason, 3)
+    if isinstance(error, RunCancelled):
+        return 130
+    if isinstance(error, BudgetExceeded):
+        return 4
+    return 2 if isinstance(error, UsageProblem | WorkflowError) else 1
+
+
+def _run(words: list[str]) -> Any:
+    from bmad_nb import verbs
+    from bmad_nb.workspace import Workspace
+
+    workspace = Workspace()
+    front = verbs.Front(workspace, "shell", say=_say)
+    if sys.stderr.isatty():
+        workspace.on_tick = _Ticker(workspace)
+    return verbs.call(front, words)
+
+
+class _Ticker:
+    """Rewrites one line on a terminal, at most four times a second."""
+
+    def __init__(self, workspace: Any) -> None:
+        self._workspace = workspace
+        self._last = time.monotonic()
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._last >= 0.25:
+            self._last = time.monotonic()
+            line = plain(self._workspace.progress.line())[:100]
+            sys.stderr.write(f"\r\x1b[K{line}\r")
+            sys.stderr.flush()
+
+
+def _say(text: str) -> None:
+    print(plain(text), file=sys.stderr, flush=True)
+
+
+def _complain(error: BmadError) -> None:
+    print(plain(f"{type(error).__name__}: {error.what}"), file=sys.stderr)
+    if error.hint:
+        print(plain(error.hint), file=sys.stderr)
+    partial = getattr(error, "result", None)
+    if partial is not None and getattr(partial, "rows", None):
+        print(repr(partial), file=sys.stderr)
+
+
+def _show(result: Any) -> None:
+    if hasattr(result, "columns"):
+        import pandas as pd
+
+        with pd.option_context(
+            "display.width", None, "display.max_columns", None, "display.max_colwidth", 40
+        ):
+            print(plain(result.to_string(index=False)) if len(result) else "No runs yet.")
+        return
+    print(repr(result))

@@ -1,0 +1,64 @@
+"""Completion of a `%bmad` line: verbs, options, LLM ids and variables; nobody is contacted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from bmad_nb.verbs import bmad
+from bmad_nb.workspace import default_workspace
+
+
+def complete(line: str, names: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the fragment before the cursor and what it can become.
+
+    Args:
+        line: what stands between `%bmad` and the cursor.
+        names: the variables of the notebook.
+    """
+    words = line.split(" ")
+    fragment = words[-1]
+    done = [word for word in words[:-1] if word]
+    command, rest = _command(done)
+    if fragment.startswith("-"):
+        return fragment, _starting(fragment, _options(command))
+    if rest and rest[-1] in {"-m", "--model", "--llms"}:
+        part = fragment.rpartition(",")[2]
+        return part, _like(part, default_workspace().catalog.ids())
+    if rest and rest[-1] == "--over":
+        frames = [n for n, v in names.items() if hasattr(v, "columns") or isinstance(v, list)]
+        return fragment, variables(fragment, {n: names[n] for n in frames})
+    if isinstance(command, click.Group):
+        return fragment, _starting(fragment, sorted(command.commands))
+    return fragment, []
+
+
+def variables(fragment: str, names: Mapping[str, Any]) -> list[str]:
+    """Return the notebook's own variables that begin with `fragment`."""
+    hidden = {"In", "Out", "exit", "quit", "get_ipython", "open"}
+    shown = [n for n in names if not n.startswith("_") and n not in hidden]
+    return sorted(_starting(fragment, shown))
+
+
+def _command(words: Iterable[str]) -> tuple[click.Command, list[str]]:
+    command: click.Command = bmad
+    rest = list(words)
+    while rest and isinstance(command, click.Group) and rest[0] in command.commands:
+        command = command.commands[rest.pop(0)]
+    return command, rest
+
+
+def _options(command: click.Command) -> list[str]:
+    found = [name for p in command.params if isinstance(p, click.Option) for name in p.opts]
+    return sorted([*found, "--help"], key=lambda name: (not name.startswith("--"), name))
+
+
+def _starting(fragment: str, words: Iterable[str]) -> list[str]:
+    return [word for word in words if word.startswith(fragment)]
+
+
+def _like(fragment: str, ids: Iterable[str]) -> list[str]:
+    """Return ids that begin with the fragment, before or behind their slash."""
+    return [i for i in ids if i.startswith(fragment) or i.partition("/")[2].startswith(fragment)]

@@ -1,0 +1,1 @@
+"""The engine: runs what was planned, durably. Standard library only."""

@@ -1,0 +1,281 @@
+"""The errors of bmad_nb, drawn by whose fault they are.
+
+BmadError
+├── UsageProblem             the words of a command, an option or a setting
+│   ├── UnknownName          a name that nothing here has; carries the nearest right one
+│   └── SettingsError        a settings file or variable that cannot be used
+├── WorkflowError            the author of a prompt or a definition
+│   ├── TemplateError        a {{ }} hole that cannot be filled
+│   └── MissingInput         a name that a prompt needs and nobody gave
+├── LLMError                 the other end of a call
+│   ├── AuthenticationFailed · PermissionRefused · ModelNotFound · BadRequest
+│   ├── ContextTooLong · RateLimited · ServerFailed · ConnectionFailed
+│   ├── TimedOut · BadAnswer
+│   └── LocalModelUnavailable   the embedded model cannot run on this machine
+├── BudgetExceeded           the limit
+│   └── PriceUnknown         no price, so that no worst case can be reserved
+├── RunStopped               a run that was stopped and can go on
+│   ├── RunPaused · RunCancelled
+│   └── RunFailed            no call of it got an answer
+└── StoreError               the disk
+    ├── StoreLocked · StoreTooNew · StoreCorrupt
+    └── UnknownRun
+
+Every message says what happened, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Literal
+
+Billed = Literal["no", "maybe", "yes"]
+"""Whether a call that failed was charged for: `maybe` once the request has left this machine."""
+
+
+class BmadError(Exception):
+    """Base of all errors that bmad_nb raises on purpose.
+
+    Args:
+        what: what happened, one sentence.
+        hint: what to do next; empty if the sentence already says it.
+    """
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        """Keep the sentence and the advice apart, so that each display can set them as it likes."""
+        super().__init__(f"{what} {hint}".strip())
+        self.what = what
+        self.hint = hint
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the short form that IPython shows instead of a traceback.
+
+        The whole traceback is kept where nobody can ask for it again, which is a run without a
+        front end (papermill, nbclient); `%tb` shows it anywhere.
+        """
+        lines = [f"{type(self).__name__}: {self.what}"]
+        if self.hint:
+            lines.append(self.hint)
+        return lines
+
+
+class UsageProblem(BmadError):
+    """A command, an option or an argument cannot be used as it was given."""
+
+
+class UnknownName(UsageProblem):
+    """A name is not among those that exist here.
+
+    Args:
+        kind: what the name should have been, such as "LLM".
+        name: the name as it was given.
+        known: the names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Find the nearest known name and say it."""
+        names = sorted(set(known))
+        self.nearest = nearest(name, names)
+        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        guess = f"Did you mean {self.nearest!r}? " if self.nearest else ""
+        super().__init__(
+            f"There is no {kind} {name!r}.", hint=f"{guess}Known: {shown or 'none yet'}."
+        )
+        self.kind, self.name = kind, name
+
+
+class SettingsError(UsageProblem):
+    """A settings file or an environment variable cannot be used."""
+
+
+class WorkflowError(BmadError):
+    """A prompt or a workflow definition is wrong."""
+
+
+class TemplateError(WorkflowError):
+    """A `{{ }}` hole of a template cannot be read or filled."""
+
+
+class MissingInput(TemplateError):
+    """A template names something that nobody has given."""
+
+
+class LLMError(BmadError):
+    """A call to an LLM did not bring a usable answer.
+
+    Attributes:
+        llm: id of the LLM, `endpoint/name`.
+        status: HTTP status, if the provider answered.
+        billed: whether the call may have cost money.
+        retryable: whether the same call may succeed later.
+        retry_after_s: seconds that the provider asks to wait, if it said so.
+    """
+
+    billed: Billed = "maybe"
+    retryable = False
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        llm: str = "",
+        hint: str = "",
+        status: int | None = None,
+        billed: Billed | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Keep the facts of the failed call beside its message."""
+        super().__init__(what, hint=hint)
+        self.llm = llm
+        self.status = status
+        self.retry_after_s = retry_after_s
+        if billed is not None:
+            self.billed = billed
+
+
+class AuthenticationFailed(LLMError):
+    """The key is missing, unknown or expired (HTTP 401)."""
+
+    billed = "no"
+
+
+class PermissionRefused(LLMError):
+    """The key may not use this model (HTTP 403)."""
+
+    billed = "no"
+
+
+class ModelNotFound(LLMError):
+    """The endpoint has no model of this name (HTTP 404)."""
+
+    billed = "no"
+
+
+class BadRequest(LLMError):
+    """The provider refused the request as it stands (HTTP 400, 422, a redirect)."""
+
+    billed = "no"
+
+
+class ContextTooLong(BadRequest):
+    """The prompt does not fit the context window."""
+
+
+class RateLimited(LLMError):
+    """Too many requests, or a quota that is used up (HTTP 429)."""
+
+    billed = "no"
+    retryable = True
+
+
+class ServerFailed(LLMError):
+    """The provider failed (HTTP 5xx)."""
+
+    retryable = True
+
+
+class ConnectionFailed(LLMError):
+    """The endpoint could not be reached, or the connection broke."""
+
+    retryable = True
+
+
+class TimedOut(LLMError):
+    """No answer within the time that was allowed."""
+
+    retryable = True
+
+
+class BadAnswer(LLMError):
+    """The provider answered with something that is not a completion."""
+
+    billed = "yes"
+
+
+class LocalModelUnavailable(LLMError):
+    """The embedded model cannot run here: a part is missing or the machine lacks something."""
+
+    billed = "no"
+
+
+class BudgetExceeded(BmadError):
+    """The next call could cost more than is left; it was not made.
+
+    Attributes:
+        limit_usd: the limit, in US dollars.
+        spent_usd: what was spent for certain, in US dollars.
+        needed_usd: worst case of the next call, in US dollars.
+    """
+
+    def __init__(self, what: str, *, hint: str = "", limit_usd: Any = None, spent_usd: Any = None,
+                 needed_usd: Any = None) -> None:  # fmt: skip
+        """Keep the three amounts."""
+        super().__init__(what, hint=hint)
+        self.limit_usd, self.spent_usd, self.needed_usd = limit_usd, spent_usd, needed_usd
+
+
+class PriceUnknown(BudgetExceeded):
+    """Under a budget, an LLM without a known price is not asked."""
+
+
+class RunStopped(BmadError):
+    """A run ended before all of its work was done; what is finished is stored.
+
+    Attributes:
+        run_id: the run.
+        result: what is finished, as the object that the call would have returned.
+    """
+
+    def __init__(self, what: str, *, hint: str = "", run_id: str = "", result: Any = None) -> None:
+        """Keep the partial result for whoever catches this."""
+        super().__init__(what, hint=hint)
+        self.run_id = run_id
+        self.result = result
+
+
+class RunPaused(RunStopped):
+    """The run is stored as paused and goes on from where it stands."""
+
+
+class RunCancelled(RunStopped):
+    """The run is stored as cancelled."""
+
+
+class RunFailed(RunStopped):
+    """No call of the run brought an answer."""
+
+
+class StoreError(BmadError):
+    """The store cannot be read or written."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the store's lock for too long."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer bmad_nb."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is not a store, or it is damaged. It is never overwritten."""
+
+
+class UnknownRun(StoreError):
+    """No run has this id."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like `name`, or None if none is like it.
+
+    >>> nearest("claud", ["claude", "local"])
+    'claude'
+    """
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    tails = {each.rpartition("/")[2]: each for each in names}
+    close = difflib.get_close_matches(name.rpartition("/")[2], tails, n=1, cutoff=0.6)
+    return tails[close[0]] if close else None

@@ -1,0 +1,190 @@
+"""Expands one prompt over cases, LLMs, settings and samples into the requests to be made."""
+
+from __future__ import annotations
+
+import itertools
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bmad_nb.errors import UsageProblem
+from bmad_nb.llms.base import LLM
+from bmad_nb.llms.catalog import Choice, check_parameters
+from bmad_nb.messages import Message, Request, Scalar, variant_name
+from bmad_nb.prompts import as_text, fill
+
+MAX_CALLS = 100_000
+"""Calls of one comparison; more is taken for a slip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of what a prompt is run over."""
+
+    label: str
+    """Its index in the DataFrame; empty where there is only the prompt."""
+    values: Mapping[str, Any]
+    """Its columns by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One call to be: a case, asked of an LLM in a setting, once more or for the first time."""
+
+    case: str
+    variant: str
+    llm: LLM
+    request: Request
+    reference: str | None
+
+
+def cases_of(over: Any) -> list[Case]:
+    """Return a case per row of a DataFrame or of a list of dictionaries.
+
+    Raises:
+        UsageProblem: it is neither, it is empty, or two rows share a label.
+    """
+    if hasattr(over, "columns") and hasattr(over, "to_dict"):
+        records = over.to_dict("records")
+        labels = [_label(index) for index in over.index]
+    elif isinstance(over, Sequence) and all(isinstance(row, Mapping) for row in over):
+        records = list(over)
+        labels = [str(number) for number in range(len(records))]
+    else:
+        raise UsageProblem(
+            f"over takes a DataFrame or a list of dictionaries, not {type(over).__name__}.",
+            hint="Each row is a case; its columns fill the holes of the prompt.",
+        )
+    if not records:
+        raise UsageProblem("There is no case: over has no rows.")
+    if len(set(labels)) < len(labels):
+        raise UsageProblem(
+            "Two cases have the same label in the index.", hint="Use df.reset_index(drop=True)."
+        )
+    return [Case(label, {str(k): v for k, v in record.items()}) for label, record in zip(labels, records, strict=True)]  # fmt: skip
+
+
+def _label(index: Any) -> str:
+    return " / ".join(map(str, index)) if isinstance(index, tuple) else str(index)
+
+
+def variants(vary: Mapping[str, Iterable[Scalar]] | None) -> list[dict[str, Scalar]]:
+    """Return all settings that `vary` spans.
+
+    >>> variants({"temperature": [0, 1], "top_p": [1]})
+    [{'temperature': 0, 'top_p': 1}, {'temperature': 1, 'top_p': 1}]
+
+    Raises:
+        UnknownName: a parameter that no backend knows.
+        UsageProblem: a parameter without values.
+    """
+    names = sorted(vary or {})
+    check_parameters(names)
+    columns = []
+    for name in names:
+        values = (vary or {})[name]
+        column = [values] if isinstance(values, str | int | float | bool) else list(values)
+        if not column:
+            raise UsageProblem(f"vary has no values for {name}.")
+        columns.append(column)
+    return [dict(zip(names, row, strict=True)) for row in itertools.product(*columns)]
+
+
+def expand(
+    prompt: str,
+    choices: Sequence[Choice],
+    llm_of: Callable[[str], LLM],
+    *,
+    cases: Sequence[Case],
+    around: Mapping[str, Any],
+    fill_holes: bool,
+    settings: Sequence[Mapping[str, Scalar]],
+    samples: int,
+    params: Mapping[str, Scalar],
+    system: str | None,
+    reference: str | None,
+) -> list[Cell]:
+    """Return a cell for each case, LLM, setting and sample, in that order.
+
+    Args:
+        prompt: the text, a template where `fill_holes` is true.
+        choices: LLMs with the settings written behind their ids.
+        llm_of: gives the LLM of an id.
+        cases: what fills the holes; one empty case where there is only the prompt.
+        around: what fills holes that a case has no column for.
+        fill_holes: whether `{{ }}` is filled, or stands for itself.
+        settings: further settings in which every LLM is asked; `[{}]` for one.
+        samples: how often each is asked.
+        params: parameters for all calls; a setting goes before them.
+        system: system message, a template too.
+        reference: right answer: a column of the cases, or a template, or a text.
+
+    Raises:
+        TemplateError: a hole that cannot be filled, before anything is sent.
+        UsageProblem: too many or no calls.
+    """
+    check_parameters(params)
+    if isinstance(samples, bool) or not isinstance(samples, int):
+        raise UsageProblem(f"samples must be a whole number, not {samples!r}.")
+    count = len(cases) * len(choices) * len(settings) * samples
+    if samples < 1 or count > MAX_CALLS:
+        raise UsageProblem(f"That would be {count} calls; 1 to {MAX_CALLS} can be made at a time.")
+    cells = []
+    for case in cases:
+        holes = ChainMap(dict(case.values), around) if fill_holes else None  # type: ignore[arg-type]
+        messages = _messages(prompt, system, holes)
+        right = _reference(reference, case, holes)
+        for choice, setting in itertools.product(choices, settings):
+            llm = llm_of(choice.llm_id)
+            own = {**dict(choice.params), **setting}
+            cells += [
+                Cell(
+                    case.label,
+                    variant_name(own),
+                    llm,
+                    _request(llm, messages, {**params, **own}, sample),
+                    right,
+                )
+                for sample in range(samples)
+            ]
+    return cells
+
+
+def _messages(
+    prompt: str, system: str | None, holes: Mapping[str, Any] | None
+) -> tuple[Message, ...]:
+    asked = Message("user", prompt if holes is None else fill(prompt, holes))
+    if not asked.text.strip():
+        raise UsageProblem("The prompt is empty.", hint="Write it into the body of the cell.")
+    if not system:
+        return (asked,)
+    return (Message("system", system if holes is None else fill(system, holes)), asked)
+
+
+def _reference(
+    reference: str | None, case: Case, holes: Mapping[str, Any] | None
+) -> str | None:  # fmt: skip
+    if reference is None:
+        return None
+    if reference in case.values:
+        return as_text(case.values[reference])
+    return str(reference) if holes is None else fill(str(reference), holes)
+
+
+def _request(
+    llm: LLM, messages: tuple[Message, ...], params: Mapping[str, Scalar], sample: int
+) -> Request:
+    rest = dict(params)
+    max_tokens = rest.pop("max_tokens", llm.card.default_max_tokens)
+    if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
+        raise UsageProblem(f"max_tokens must be a whole number above 0, not {max_tokens!r}.")
+    return Request(
+        llm=llm.card.id,
+        identity=llm.card.identity,
+        model=llm.card.model,
+        messages=messages,
+        max_tokens=max_tokens,
+        params=tuple(sorted(rest.items())),
+        sample=sample,
+    )

@@ -1,0 +1,1 @@
+"""LLMs: one protocol and its members."""

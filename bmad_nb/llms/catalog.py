@@ -1,0 +1,250 @@
+"""The catalogue: from an LLM's name, as people type it, to the LLM; nothing is contacted."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import importlib.metadata
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bmad_nb.errors import LLMError, UnknownName, UsageProblem
+from bmad_nb.llms.base import LLM, Card
+from bmad_nb.llms.simulated import FLEET, SimulatedLLM
+from bmad_nb.messages import Price, Scalar
+from bmad_nb.pricing import PriceBook
+from bmad_nb.secrets import env_name, resolve
+from bmad_nb.settings import EndpointSettings, Settings
+
+if TYPE_CHECKING:
+    from bmad_nb.llms.openai import Endpoint
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,199}")
+
+PARAMETERS = {
+    "frequency_penalty", "max_tokens", "min_p", "presence_penalty", "reasoning_effort",
+    "repeat_penalty", "seed", "temperature", "top_k", "top_p",
+}  # fmt: skip
+"""Names that a setting may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One LLM in one setting, as it was asked for."""
+
+    llm_id: str
+    params: tuple[tuple[str, Scalar], ...] = ()
+
+
+def number_or_text(text: str) -> Scalar:
+    """Return the value of a setting as typed: a number, true, false or text.
+
+    >>> number_or_text("0.7"), number_or_text("low"), number_or_text("true")
+    (0.7, 'low', True)
+    """
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def check_parameters(names: Iterable[str]) -> None:
+    """Refuse a parameter that no backend knows.
+
+    Raises:
+        UnknownName: with the nearest right one.
+    """
+    for name in names:
+        if name not in PARAMETERS:
+            raise UnknownName("parameter", name, PARAMETERS)
+
+
+class Catalog:
+    """All LLMs that this workspace can name.
+
+    Args:
+        settings: endpoints, prices and facts from the settings.
+        progress: told in one line what a slow first step is doing, such as fetching weights.
+    """
+
+    def __init__(self, settings: Settings, progress: Callable[[str], None] | None = None) -> None:
+        """List what is known; LLMs are built when they are first asked for."""
+        self._settings = settings
+        self._progress = progress
+        self._prices = PriceBook(settings.prices)
+        self._llms: dict[str, LLM] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+
+    def add(self, llm: LLM) -> None:
+        """Add an LLM, or put it in the place of one with the same id.
+
+        Raises:
+            UsageProblem: its id is not made of letters, digits and `._:@+/-`.
+        """
+        if not _ID.fullmatch(llm.card.id):
+            raise UsageProblem(
+                f"{llm.card.id!r} cannot be an LLM's id.",
+                hint="Use letters, digits and ._:@+/-, such as own/mine.",
+            )
+        self._llms[llm.card.id] = llm
+
+    def cards(self) -> list[Card]:
+        """Return a card for each LLM that is known by name, those that run here first."""
+        from bmad_nb.llms.weights import models
+
+        known = [f"local/{name}" for name in models()]
+        known += [f"sim/{name}" for name in FLEET]
+        known += [f"{e}/{m}" for e, s in self._settings.endpoints.items() for m in s.models]
+        known += [name for name in self._settings.prices if "/" in name and self._is_open(name)]
+        known += [*self._llms, *self._entry_points()]
+        return [self.llm(name).card for name in dict.fromkeys(known)]
+
+    def ids(self) -> list[str]:
+        """Return the ids of `cards()`, for completion and suggestions."""
+        return [card.id for card in self.cards()]
+
+    def price(self, card: Card) -> Price | None:
+        """Return what a call costs by the million tokens, or None where nobody knows."""
+        return self._prices.price(
+            card.id, declared=card.price, url=card.identity, model=card.model
+        )  # fmt: skip
+
+    def choose(self, spec: str) -> list[Choice]:
+        """Return the LLMs that a text such as `local,sim/*?temperature=1` names.
+
+        Raises:
+            UnknownName: an LLM or a parameter that nobody knows.
+            UsageProblem: a setting that cannot be read.
+        """
+        chosen: list[Choice] = []
+        for part in filter(None, (p.strip() for p in spec.split(","))):
+            name, _, setting = part.partition("?")
+            params = _setting(setting, part) if setting else ()
+            chosen += [Choice(llm_id, params) for llm_id in self._match(name)]
+        if not chosen:
+            raise UsageProblem("No LLM was named.", hint="Write -m ID[,ID…]; %bmad models lists them.")
+        return list(dict.fromkeys(chosen))
+
+    def llm(self, llm_id: str) -> LLM:
+        """Return the LLM with exactly this id.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        known = self._llms.get(llm_id)
+        if known is None or known.card.missing:
+            known = self._llms[llm_id] = self._build(llm_id)
+        return known
+
+    async def aclose(self) -> None:
+        """Give back all connections and processes."""
+        for llm in list(self._llms.values()):
+            await llm.aclose()
+
+    def _is_open(self, llm_id: str) -> bool:
+        """Return whether the id belongs to an HTTP endpoint that takes any model name."""
+        endpoint = self._settings.endpoints.get(llm_id.partition("/")[0])
+        return endpoint is not None and not endpoint.models
+
+    def _match(self, name: str) -> list[str]:
+        known = self.ids()
+        if any(sign in name for sign in "*["):
+            found = [i for i in known if fnmatch.fnmatchcase(i, name) or fnmatch.fnmatchcase(_tail(i), name)]
+            if found:
+                return found
+            raise UnknownName("LLM", name, known)
+        if name in known or (self._is_open(name) and _ID.fullmatch(name)):
+            return [name]
+        tails = [i for i in known if _tail(i) == name or i.partition("/")[0] == name]
+        if len(tails) == 1:
+            return tails
+        if len(tails) > 1:
+            raise UsageProblem(
+                f"{name!r} can mean {', '.join(tails[:8])}.", hint=f"Write one, or {name}/* for all."
+            )
+        raise UnknownName("LLM", name, known)
+
+    def _build(self, llm_id: str) -> LLM:
+        endpoint, _, name = llm_id.partition("/")
+        if endpoint == "sim" and name in FLEET:
+            return SimulatedLLM(FLEET[name])
+        if endpoint == "local":
+            from bmad_nb.llms.local import LocalLLM
+            from bmad_nb.llms.weights import models
+
+            if name in models():
+                return LocalLLM(name, progress=self._progress)
+        settings = self._settings.endpoints.get(endpoint)
+        if settings is not None and name and (not settings.models or name in settings.models):
+            return self._over_http(endpoint, settings, name)
+        entry = self._entry_points().get(llm_id)
+        if entry is not None:
+            return _checked(entry.load()(), llm_id)
+        raise UnknownName("LLM", llm_id, [i for i in self.ids() if i != llm_id])
+
+    def _over_http(self, name: str, settings: EndpointSettings, model: str) -> LLM:
+        from bmad_nb.llms.openai import Endpoint, OpenAILLM, check_base_url
+
+        url = check_base_url(settings.base_url, allow_http=settings.allow_http)
+        key = resolve(settings.api_key) if settings.api_key else None
+        missing = remedy = ""
+        if settings.api_key and key is None:
+            variable = env_name(settings.api_key)
+            missing = f"the environment variable {variable} is not set"
+            remedy = f"Set {variable}; local/smollm2-135m and sim/careful work without a key."
+        shared = self._endpoints.get(name)
+        if shared is None:
+            field = "max_completion_tokens" if name == "openai" else "max_tokens"
+            timeout_s = self._settings.engine.default_timeout_s
+            shared = Endpoint(name, url, key, timeout_s=timeout_s, max_tokens_field=field)
+            if not missing:  # with its key missing it is built again, for the key may come later
+                self._endpoints[name] = shared
+        facts = self._settings.llms.get(f"{name}/{model}")
+        card = Card(
+            id=f"{name}/{model}",
+            identity=url,
+            model=model,
+            context_tokens=facts.context_tokens if facts else None,
+            default_max_tokens=(facts.max_tokens if facts else None) or 1024,
+            capabilities=tuple(sorted(facts.capabilities.items())) if facts else (),
+            missing=missing,
+            remedy=remedy,
+        )
+        return OpenAILLM(card, shared)
+
+    def _entry_points(self) -> dict[str, Any]:
+        return {e.name: e for e in importlib.metadata.entry_points(group="bmad_nb.llms")}
+
+
+def _tail(llm_id: str) -> str:
+    return llm_id.partition("/")[2]
+
+
+def _setting(text: str, part: str) -> tuple[tuple[str, Scalar], ...]:
+    pairs: dict[str, Scalar] = {}
+    for pair in text.split("&"):
+        name, equals, value = pair.partition("=")
+        if not equals or not value:
+            raise UsageProblem(
+                f"{part!r} has a setting without a value.", hint="Write ID?temperature=1&top_p=0.9."
+            )
+        pairs[name.strip()] = number_or_text(value.strip())
+    check_parameters(pairs)
+    return tuple(sorted(pairs.items()))
+
+
+def _checked(llm: object, llm_id: str) -> LLM:
+    if not isinstance(llm, LLM):
+        raise LLMError(
+            f"The plug-in behind {llm_id} is not an LLM.",
+            hint="Its entry point must be a function without arguments that returns an object with "
+            "card, complete and aclose.",
+        )
+    llm.card = dataclasses.replace(llm.card, id=llm_id)
+    return llm

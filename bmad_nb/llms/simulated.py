@@ -1,0 +1,214 @@
+"""The simulated fleet: LLMs with planted skills, prices, times and error rates.
+
+They exist so that budgets, comparisons, routing and failures can be tried without a key. Nothing
+that they say is a language model's answer, and everything that shows them says `simulated`. The
+same request always gets the same answer.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import operator
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from bmad_nb.errors import ServerFailed
+from bmad_nb.llms.base import Card
+from bmad_nb.messages import Completion, Price, Request, Usage, fingerprint
+
+CAPITALS = {
+    "argentina": "Buenos Aires", "australia": "Canberra", "austria": "Vienna", "brazil": "Brasília",
+    "canada": "Ottawa", "chile": "Santiago", "denmark": "Copenhagen", "egypt": "Cairo",
+    "finland": "Helsinki", "france": "Paris", "germany": "Berlin", "greece": "Athens",
+    "hungary": "Budapest", "iceland": "Reykjavik", "india": "New Delhi", "ireland": "Dublin",
+    "italy": "Rome", "japan": "Tokyo", "kenya": "Nairobi", "mexico": "Mexico City",
+    "morocco": "Rabat", "norway": "Oslo", "peru": "Lima", "poland": "Warsaw",
+    "portugal": "Lisbon", "spain": "Madrid", "sweden": "Stockholm", "switzerland": "Bern",
+    "thailand": "Bangkok", "turkey": "Ankara", "vietnam": "Hanoi",
+}  # fmt: skip
+
+_GLAD = set("good great love loved excellent fast happy helpful thanks perfect pleased".split())  # noqa: SIM905
+_SAD = set("bad late broken slow angry hate hated terrible refund damaged crash never".split())  # noqa: SIM905
+_SUM = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:\s*(?:[-+*/x×])\s*-?\d+(?:\.\d+)?)+")  # noqa: RUF001
+_WORD_OPERATORS = {"plus": "+", "minus": "-", "times": "*", "divided by": "/"}
+_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """What is planted in one simulated LLM."""
+
+    name: str
+    skills: tuple[tuple[str, float], ...]
+    """Probability in [0, 1] of a right answer, by capability."""
+    input_usd_per_mtok: str
+    output_usd_per_mtok: str
+    latency_s: float
+    """Median seconds of a call."""
+    error_rate: float = 0.0
+    """Share of requests that fail with a server error."""
+
+    def card(self) -> Card:
+        """Return what the catalogue shows."""
+        planted = [self.name, list(self.skills), self.latency_s, self.error_rate]
+        return Card(
+            id=f"sim/{self.name}",
+            identity=f"simulated:1:{fingerprint(planted)}",
+            model=self.name,
+            price=Price(
+                Decimal(self.input_usd_per_mtok),
+                Decimal(self.output_usd_per_mtok),
+                source="simulated",
+            ),
+            context_tokens=32_768,
+            default_max_tokens=256,
+            capabilities=self.skills,
+            simulated=True,
+            tags=("simulated",),
+        )
+
+
+def _skills(math: float, facts: float, classify: float, general: float) -> tuple[tuple[str, float], ...]:
+    return (("math", math), ("facts", facts), ("classify", classify), ("general", general))
+
+
+FLEET = {
+    persona.name: persona
+    for persona in (
+        Persona("careful", _skills(0.95, 0.95, 0.95, 0.9), "1.00", "4.00", 0.40),
+        Persona("hasty", _skills(0.60, 0.70, 0.80, 0.5), "0.10", "0.40", 0.08),
+        Persona("calculator", _skills(0.99, 0.40, 0.50, 0.4), "0.20", "0.80", 0.15),
+        Persona("librarian", _skills(0.40, 0.99, 0.85, 0.7), "0.40", "1.60", 0.25),
+        Persona("flaky", _skills(0.85, 0.85, 0.85, 0.7), "0.20", "0.80", 0.20, error_rate=0.3),
+    )
+}
+
+
+class SimulatedLLM:
+    """A member of the fleet, or one of your own with skills that you plant.
+
+    Args:
+        persona: what is planted.
+        truths: right answers by a part of the prompt, for questions that the fleet cannot solve.
+    """
+
+    def __init__(self, persona: Persona, truths: Mapping[str, str] | None = None) -> None:
+        """Build the card; nothing runs until a request comes."""
+        self.persona = persona
+        self.truths = dict(truths or {})
+        self.card = persona.card()
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer from the planted skills after the planted time.
+
+        Raises:
+            ServerFailed: for the planted share of requests.
+        """
+        chance = random.Random(request.key)  # noqa: S311  (a simulation, and it must repeat)
+        latency_s = self.persona.latency_s * chance.lognormvariate(0.0, 0.25)
+        await asyncio.sleep(latency_s)
+        if chance.random() < self.persona.error_rate:
+            raise ServerFailed(
+                f"{self.card.id} failed, as simulated (HTTP 503).",
+                llm=self.card.id,
+                status=503,
+                billed="no",
+                hint="Its planted error rate does this; other LLMs of the fleet do not fail.",
+            )
+        text, cut = _cut(self._answer(request, chance), request.max_tokens)
+        return Completion(
+            text=text,
+            usage=Usage(
+                input_tokens=sum(_tokens(m.text) + 4 for m in request.messages),
+                output_tokens=_tokens(text),
+            ),
+            finish_reason="length" if cut else "stop",
+            model=self.persona.name,
+            latency_s=latency_s,
+        )
+
+    async def aclose(self) -> None:
+        """Do nothing: a simulated LLM holds nothing."""
+
+    def _answer(self, request: Request, chance: random.Random) -> str:
+        prompt = request.prompt
+        capability, truth, wrong = solve(prompt, self.truths)
+        right = chance.random() < dict(self.persona.skills).get(capability, 0.5)
+        if capability == "general":
+            return _summary(prompt, keep=3 if right else 1)
+        return truth if right else chance.choice(wrong)
+
+
+def _tokens(text: str) -> int:
+    return max(1, (len(text) + 3) // 4)
+
+
+def _cut(text: str, max_tokens: int) -> tuple[str, bool]:
+    limit = max_tokens * 4
+    return (text[:limit], True) if len(text) > limit else (text, False)
+
+
+def solve(prompt: str, truths: Mapping[str, str]) -> tuple[str, str, list[str]]:
+    """Return the capability that a prompt asks for, the right answer, and wrong ones."""
+    lowered = prompt.lower()
+    for part, truth in truths.items():
+        if part.lower() in lowered:
+            return "facts", truth, ["I do not know.", "It depends."]
+    if (value := _arithmetic(lowered)) is not None:
+        near = [value + 1, value - 1, value * 10, value + 9]
+        return "math", _number(value), [_number(v) for v in near]
+    if "capital" in lowered:
+        for country, capital in CAPITALS.items():
+            if re.search(rf"\b{country}\b", lowered):
+                return "facts", capital, [c for c in CAPITALS.values() if c != capital]
+    if "positive" in lowered and "negative" in lowered:
+        words = set(re.findall(r"[a-z]+", lowered))
+        glad, sad = len(words & _GLAD), len(words & _SAD)
+        truth = "positive" if glad >= sad else "negative"
+        return "classify", truth, ["negative" if truth == "positive" else "positive"]
+    return "general", "", []
+
+
+def _arithmetic(text: str) -> float | None:
+    for word, sign in _WORD_OPERATORS.items():
+        text = text.replace(f" {word} ", f" {sign} ")
+    found = _SUM.search(text)
+    if found is None or len(found.group()) > 200:
+        return None
+    spelled = re.sub(r"[x×]", "*", found.group())  # noqa: RUF001
+    try:
+        value = _reckon(ast.parse(spelled, mode="eval").body)
+    except (SyntaxError, ZeroDivisionError, OverflowError, ValueError, KeyError):
+        return None
+    return value if abs(value) < 1e15 else None
+
+
+def _reckon(node: ast.expr) -> float:
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return -_reckon(inner)
+        case ast.BinOp(left=left, op=sign, right=right):
+            return _OPERATORS[type(sign)](_reckon(left), _reckon(right))
+    raise ValueError("not arithmetic")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.6g}"
+
+
+def _summary(prompt: str, keep: int) -> str:
+    """Return the prompt's own longest sentences: there is no language model behind this."""
+    sentences = [s.strip() for s in re.split(r"(?<=[.!?])\s+|\n+", prompt) if s.strip()]
+    longest = sorted(sentences, key=len, reverse=True)[:keep]
+    return " ".join(s for s in sentences if s in longest)

@@ -1,0 +1,175 @@
+"""`%bmad` and `%%bmad`: the notebook's face of the verbs. Loading it imports next to nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
+
+try:
+    from IPython.core.magic import output_can_be_silenced
+except ImportError:  # IPython 8.10 and older
+
+    def output_can_be_silenced(magic: Any) -> Any:
+        """Leave the magic as it is."""
+        return magic
+
+
+_LINE = re.compile(r"^\s*(?:[\w.]+\s*=\s*)?%%?bmad\b(?P<rest>.*)$", re.DOTALL)
+_HOLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)?$")
+
+
+@magics_class
+class BmadMagics(Magics):
+    """Work with several LLMs from a cell.
+
+    `%%bmad ask -m local` above a prompt asks it; `%bmad --help` lists all verbs.
+    """
+
+    @needs_local_scope
+    @no_var_expand
+    @output_can_be_silenced
+    @line_cell_magic
+    def bmad(self, line: str, cell: str | None = None, local_ns: Any = None) -> Any:
+        """Work with several LLMs: ask, compare, and see what it cost.
+
+        As a cell, the body is the prompt and {{ name }} is filled from your variables:
+
+            %%bmad compare -m local,sim/careful -o r
+            Summarise {{ text }} in two sentences.
+
+        As a line: %bmad models, %bmad runs, %bmad show RUN, %bmad doctor.
+        %bmad --help lists the verbs, %bmad compare --help the options of one.
+        The result is returned and, with -o NAME, bound: r.df has a row per call.
+        """
+        from bmad_nb import verbs
+        from bmad_nb.errors import BmadError
+        from bmad_nb.workspace import default_workspace
+
+        names = {**self.shell.user_ns, **(local_ns or {})}
+        words: list[str] = []
+        space = default_workspace()
+        kind = "line" if cell is None else "cell"
+        front = verbs.Front(space, kind, body=cell, names=names, say=print)  # type: ignore[arg-type]
+        space.on_tick = ticker = _Ticker(space) if is_live(self.shell) and cell is not None else None
+        try:
+            words = verbs.split(line, names)
+            result = verbs.call(front, words or ["--help"])
+        except BmadError as error:
+            _keep_partial(self.shell, words, error)
+            if not is_live(self.shell):
+                error = _whole(error)
+            raise error
+        finally:
+            space.on_tick = None
+            if ticker is not None:
+                ticker.clear()
+        self.shell.user_ns.update(front.bind)
+        if isinstance(result, verbs.Json):
+            print(result)
+            return None
+        return result if not isinstance(result, int) else None
+
+
+def is_live(shell: Any) -> bool:
+    """Return whether a person sits before the kernel: papermill and nbclient allow no input."""
+    kernel = getattr(shell, "kernel", None)
+    return bool(getattr(kernel, "_allow_stdin", True))
+
+
+def _whole(error: Any) -> Any:
+    """Return the error without its short form: where nobody can ask again, all of it is kept."""
+    error._render_traceback_ = None
+    return error
+
+
+def _keep_partial(shell: Any, words: list[str], error: Any) -> None:
+    """Bind `-o NAME` to what is finished when a run was stopped."""
+    partial = getattr(error, "result", None)
+    for flag, name in zip(words, words[1:], strict=False):
+        if flag in {"-o", "--out"} and name.isidentifier() and partial is not None:
+            partial.name = name
+            shell.user_ns[name] = partial
+
+
+class _Ticker:
+    """Shows one line of progress while a cell waits, and takes it away at the end."""
+
+    def __init__(self, space: Any) -> None:
+        self._space = space
+        self._handle: Any = None
+        self._next = time.monotonic() + 0.5
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + 0.2
+        bundle = {"text/plain": self._space.progress.line()}
+        if self._handle is None:
+            from IPython.display import display
+
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+    def clear(self) -> None:
+        if self._handle is not None:
+            from IPython.display import clear_output
+
+            clear_output(wait=True)
+
+
+@context_matcher(identifier="bmad.magic")  # type: ignore[untyped-decorator]
+def complete(context: Any) -> dict[str, Any]:
+    """Complete verbs, options, LLM ids (in comma lists too) and names in `{{ }}`."""
+    from bmad_nb import completion
+
+    first, _, _ = context.full_text.partition("\n")
+    found = _LINE.match(first)
+    if found is None and not _LINE.match(context.line_with_cursor):
+        return {"completions": []}
+    before = context.line_with_cursor
+    if context.cursor_line > 0 and first.lstrip().startswith("%%"):
+        hole = _HOLE.search(before[: context.cursor_position])
+        if hole is None:
+            return {"completions": []}
+        fragment = hole.group(1) or ""
+        words = completion.variables(fragment, _namespace())
+    else:
+        match = _LINE.match(before[: context.cursor_position])
+        if match is None:
+            return {"completions": []}
+        fragment, words = completion.complete(match.group("rest"), _namespace())
+    return {
+        "completions": [SimpleCompletion(text=word, type="bmad") for word in words],
+        "matched_fragment": fragment,
+        "suppress": bool(words),
+        "ordered": True,
+    }
+
+
+def _namespace() -> dict[str, Any]:
+    from IPython import get_ipython
+
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    return {} if shell is None else dict(shell.user_ns)
+
+
+def load(shell: Any) -> None:
+    """Register the magic and its completion, once."""
+    shell.register_magics(BmadMagics)
+    matchers = shell.Completer.custom_matchers
+    if complete not in matchers:
+        matchers.append(complete)
+
+
+def unload(shell: Any) -> None:
+    """Take the magic and its completion away."""
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("bmad", None)
+    if complete in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(complete)

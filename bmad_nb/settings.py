@@ -1,0 +1,280 @@
+"""Settings: where they are found, what they may say, and which files are trusted with keys."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bmad_nb.errors import SettingsError, nearest
+from bmad_nb.secrets import env_name
+
+DEFAULT_LLM = "local/smollm2-135m"
+
+BUILT_IN_ENDPOINTS: dict[str, dict[str, Any]] = {
+    "openai": {
+        "kind": "openai",
+        "base_url": "https://api.openai.com/v1",
+        "api_key": "env:OPENAI_API_KEY",
+    },
+}
+RESERVED = ("local", "own", "sim")
+"""Endpoints that are not HTTP: the embedded model, your own functions, the simulated fleet."""
+
+_STANDARD_KEYS = frozenset(
+    f"{who}_API_KEY"
+    for who in (
+        "ANTHROPIC", "AZURE_OPENAI", "COHERE", "DEEPSEEK", "GEMINI", "GOOGLE", "GROQ", "MISTRAL",
+        "OPENAI", "OPENROUTER", "PERPLEXITY", "TOGETHER", "XAI",
+    )
+)  # fmt: skip
+_STANDARD_PREFIXES = ("AWS_", "AZURE_", "GITHUB_", "GH_", "GOOGLE_", "HF_", "HUGGING")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EngineSettings(_Strict):
+    """How runs are executed."""
+
+    max_concurrent_tasks: int = Field(10, ge=1, le=1000, description="calls in flight at a time")
+    default_timeout_s: float = Field(300, gt=0, description="seconds for one call")
+    retry_attempts: int = Field(3, ge=0, le=20, description="tries after the first")
+    cost_optimization: bool = Field(default=True, description="prefer the cheaper of equals")
+    quality_threshold: float = Field(0.8, ge=0, le=1, description="score that is good enough")
+    default_llm: str = Field(DEFAULT_LLM, description="the LLM that is asked when none is named")
+
+
+class StoreSettings(_Strict):
+    """How the store is written."""
+
+    sync: Literal["normal", "full"] = Field(
+        "normal", description="normal survives kill -9; full survives power loss too"
+    )
+
+
+class EndpointSettings(_Strict):
+    """One HTTP backend."""
+
+    kind: Literal["openai"] = Field("openai", description="wire format")
+    base_url: str = Field(description="address up to and with the version, such as …/v1")
+    api_key: str | None = Field(None, description="reference to the key: env:NAME")
+    models: tuple[str, ...] = Field((), description="model names; empty means any name is tried")
+    allow_http: bool = Field(default=False, description="plain http to another machine")
+
+    @field_validator("api_key")
+    @classmethod
+    def _is_reference(cls, value: str | None) -> str | None:
+        if value is not None:
+            env_name(value)
+        return value
+
+
+class PriceSettings(_Strict):
+    """Price of one LLM, in US dollars per million tokens."""
+
+    input_usd_per_mtok: Decimal = Field(ge=0)
+    output_usd_per_mtok: Decimal = Field(ge=0)
+    cached_input_usd_per_mtok: Decimal | None = Field(None, ge=0)
+    as_of: str = Field("", description="ISO date of the price")
+
+
+class LLMSettings(_Strict):
+    """Facts about one LLM that the catalogue does not know or has wrong."""
+
+    capabilities: dict[str, float] = Field({}, description="skill in [0, 1] by name")
+    context_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1, description="most tokens of an answer by default")
+
+
+class Settings(_Strict):
+    """All settings of a workspace."""
+
+    engine: EngineSettings = EngineSettings()
+    store: StoreSettings = StoreSettings()
+    endpoints: dict[str, EndpointSettings] = {}
+    prices: dict[str, PriceSettings] = {}
+    llms: dict[str, LLMSettings] = {}
+
+    @field_validator("endpoints")
+    @classmethod
+    def _free_names(cls, value: dict[str, EndpointSettings]) -> dict[str, EndpointSettings]:
+        for name in value:
+            if name in RESERVED or not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"{name!r} cannot be the name of an endpoint")
+        return value
+
+
+class Found:
+    """Settings together with where they came from."""
+
+    def __init__(self, settings: Settings, files: list[Path], store: Path) -> None:
+        """Keep the merged settings, the files in order of precedence, and the store's path."""
+        self.settings = settings
+        self.files = files
+        self.store = store
+
+
+def find(
+    config: Mapping[str, Any] | str | Path | None = None,
+    store: str | Path | None = None,
+    *,
+    folder: Path | None = None,
+) -> Found:
+    """Return the settings that hold in `folder`, the working directory by default.
+
+    Args:
+        config: settings as nested tables, or a file of them; goes before everything else.
+        store: path of the store's file; goes before `BMAD_STORE` and the project's place.
+
+    Raises:
+        SettingsError: something is wrong in one of the sources; all that is wrong in it is said.
+    """
+    here = (folder or Path.cwd()).resolve()
+    project = _project_file(here)
+    sources = _sources(config, project)
+    trusted = set(BUILT_IN_ENDPOINTS)
+    for origin, table, is_trusted in sources:
+        _validate(table, origin)
+        if is_trusted:
+            trusted |= set(table.get("endpoints", {}))
+    merged: dict[str, Any] = {"endpoints": dict(BUILT_IN_ENDPOINTS)}
+    for origin, table, is_trusted in reversed(sources):
+        if not is_trusted:
+            _check_project(table, origin, trusted)
+        merged = _merge(merged, table)
+    if default_llm := os.environ.get("BMAD_DEFAULT_LLM", "").strip():
+        merged = _merge(merged, {"engine": {"default_llm": default_llm}})
+    if isinstance(config, Mapping):
+        merged = _merge(merged, dict(config))
+    files = [Path(origin) for origin, _, _ in sources if origin != "the config argument"]
+    return Found(_validate(merged, "settings"), files, _store_path(store, project, here))
+
+
+def _sources(
+    config: Mapping[str, Any] | str | Path | None, project: Path | None
+) -> list[tuple[str, dict[str, Any], bool]]:
+    """Return (origin, table, trusted) of all sources, the one that wins first."""
+    sources: list[tuple[str, dict[str, Any], bool]] = []
+    if isinstance(config, Mapping):
+        sources.append(("the config argument", dict(config), True))
+    elif config is not None:
+        sources.append((str(config), _read(Path(config)), True))
+    named = os.environ.get("BMAD_CONFIG")
+    if named == "":
+        return sources
+    if named is not None:
+        sources.append((named, _read(Path(named)), True))
+    user = Path(platformdirs.user_config_dir("bmad_nb")) / "config.toml"
+    if user.is_file():
+        sources.append((str(user), _read(user), True))
+    if project is not None:
+        sources.append((str(project), _read(project), False))
+    return sources
+
+
+def _project_file(here: Path) -> Path | None:
+    """Return the nearest bmad.toml, or pyproject.toml with a [tool.bmad] table, upwards."""
+    for folder in (here, *here.parents):
+        own = folder / "bmad.toml"
+        if own.is_file():
+            return own
+        shared = folder / "pyproject.toml"
+        if shared.is_file() and b"[tool.bmad" in shared.read_bytes():
+            return shared
+    return None
+
+
+def _store_path(store: str | Path | None, project: Path | None, here: Path) -> Path:
+    named = store or os.environ.get("BMAD_STORE")
+    if named:
+        return Path(os.path.abspath(Path(named).expanduser()))  # noqa: PTH100  (keeps links visible)
+    if project is not None:
+        return project.parent / ".bmad" / "bmad.db"
+    for folder in (here, *here.parents):
+        if (folder / ".bmad").is_dir():
+            return folder / ".bmad" / "bmad.db"
+    return here / ".bmad" / "bmad.db"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"The settings file {path} cannot be read: {error.strerror}.",
+            hint="Check the path, or unset BMAD_CONFIG.",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    if path.name == "pyproject.toml":
+        return dict(table.get("tool", {}).get("bmad", {}))
+    return table
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
+            merged[name] = _merge(merged[name], value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _check_project(table: Mapping[str, Any], origin: str, trusted: Iterable[str]) -> None:
+    """Refuse what a file that came with a clone may not do with keys."""
+    for name, endpoint in table.get("endpoints", {}).items():
+        if name in trusted:
+            raise SettingsError(
+                f"{origin} redefines the endpoint {name!r}; a project's file may only add new ones.",
+                hint="Rename it there, or move it into your own settings file.",
+            )
+        key = endpoint.get("api_key")
+        variable = env_name(key) if key else ""
+        if variable in _STANDARD_KEYS or variable.startswith(_STANDARD_PREFIXES):
+            raise SettingsError(
+                f"{origin} would send the key in {variable} to {endpoint.get('base_url')}.",
+                hint="Use a variable of its own there, or define the endpoint in your own settings "
+                "file.",
+            )
+
+
+def _validate(table: Mapping[str, Any], origin: str) -> Settings:
+    try:
+        return Settings.model_validate(table)
+    except ValidationError as error:
+        raise SettingsError(f"In {origin}: " + "; ".join(_explain(error))) from None
+    except RecursionError:
+        raise SettingsError(f"{origin} is nested too deeply.") from None
+
+
+def _explain(error: ValidationError) -> list[str]:
+    said = []
+    for problem in error.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            guess = nearest(str(problem["loc"][-1]), _fields_at(problem["loc"][:-1]))
+            said.append(f"{where} is not a setting" + (f" (did you mean {guess}?)" if guess else ""))
+        else:
+            said.append(f"{where}: {problem['msg']}")
+    return said
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    homes: dict[str, type[_Strict]] = {
+        "engine": EngineSettings,
+        "store": StoreSettings,
+        "endpoints": EndpointSettings,
+        "prices": PriceSettings,
+        "llms": LLMSettings,
+    }
+    home = homes.get(str(location[0])) if location else Settings
+    return list(home.model_fields) if home else []
