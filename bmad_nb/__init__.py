@@ -39,7 +39,29 @@ _HOME = {
     "enable_nested_asyncio": "bmad_nb._loop",
 }
 
-__all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604  (names are strings)
+__all__ = [
+    "LLM",
+    "BmadError",
+    "BudgetExceeded",
+    "Card",
+    "Comparison",
+    "Completion",
+    "LLMError",
+    "Message",
+    "Price",
+    "Request",
+    "Result",
+    "RunPaused",
+    "SimulatedLLM",
+    "StoreError",
+    "Usage",
+    "WorkflowError",
+    "Workspace",
+    "__version__",
+    "ask",
+    "compare",
+    "enable_nested_asyncio",
+]
 
 if TYPE_CHECKING:
     from bmad_nb._loop import enable_nested_asyncio

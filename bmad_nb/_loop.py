@@ -23,6 +23,7 @@ from bmad_nb.errors import RunStopped, UsageProblem
 T = TypeVar("T")
 Work = Coroutine[Any, Any, T]
 
+
 class SecondInterrupt(KeyboardInterrupt):
     """Interrupted again, while the first interrupt was being stored."""
 
@@ -40,7 +41,9 @@ class EngineLoop:
         self.loop = asyncio.new_event_loop()
         ready = threading.Event()
         self.loop.call_soon(ready.set)
-        self.thread = threading.Thread(target=self.loop.run_forever, name="bmad-engine", daemon=True)
+        self.thread = threading.Thread(
+            target=self.loop.run_forever, name="bmad-engine", daemon=True
+        )
         self.thread.start()
         ready.wait()
 

@@ -207,7 +207,9 @@ class Batch:
             asks.append(
                 Ask(
                     row=_row(f"{self.run.run_id}-{batch}-{number}", self.run.run_id, cell, price),
-                    request=cell.request,
+                    request=dataclasses.replace(
+                        cell.request, fresh=self.run.run_id if self._fresh else ""
+                    ),
                     complete=_asking(cell.llm),
                     cost=price.cost if price else lambda _usage: None,
                     score=_score,
@@ -318,10 +320,10 @@ def _place_of(cell: Cell) -> Place:
 
 
 def _spent(calls: Iterable[CallRow], *, simulated: bool) -> Decimal:
-    """Return what a run has cost so far; a call that may have been billed counts in full."""
+    """Return what a run has cost so far; where that is unknown, a call counts in full."""
     total = Decimal(0)
     for call in calls:
         if call.simulated is simulated:
-            certain = call.billed != "maybe" and call.state != "in_flight"
-            total += (call.cost_usd if certain else call.reserved_usd) or Decimal(0)
+            worst = call.cost_usd is None and (call.billed != "no" or call.state == "in_flight")
+            total += (call.reserved_usd if worst else call.cost_usd) or Decimal(0)
     return total

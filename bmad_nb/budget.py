@@ -59,7 +59,7 @@ class Budget:
         self._settled = asyncio.Event()
 
     async def reserve(self, llm: str, price: Price | None, request: Request) -> Reservation:
-        """Hold back the worst case of `request`, waiting for running calls if they may leave enough.
+        """Hold back the worst case, waiting for running calls if they may leave enough.
 
         Raises:
             PriceUnknown: there is a limit and no price to reckon the worst case with.

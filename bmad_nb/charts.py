@@ -50,6 +50,9 @@ _Z95 = 1.96
 _SIDES = {"right": "middle right", "left": "middle left", "above": "top center",
           "below": "bottom center"}  # fmt: skip
 
+_GAP = "\u00a0\u00a0"
+"""Keeps a label off its mark."""
+
 
 class Chart(go.Figure):  # type: ignore[misc]  # plotly has no types
     """A plotly figure that brings a static twin: SVG, a table and text of the same numbers."""
@@ -125,7 +128,7 @@ def frontier(calls: pd.DataFrame) -> Chart:
         x=cost_axis(m.x for m in drawn if m.x is not None),
         y=value_axis(ends, score=scored),
         x_title="mean cost of a call in US dollars",
-        y_title="mean score" if scored else "mean latency",
+        y_title="mean score" if scored else "mean latency in seconds",
         heads=("LLM", "score" if scored else "latency", "95 % interval", "cost per call",
                "answers", ""),
         hull=_hull(drawn) if scored else (),
@@ -253,7 +256,8 @@ def _notes(marks: Sequence[Mark], *, scored: bool) -> tuple[str, ...]:
         if all(mark.hollow for mark in marks):
             notes.append("All of this is simulated.")
         else:
-            notes.append("Hollow marks are simulated: invented, and not part of the line.")
+            line = ", and not part of the line" if scored else ""
+            notes.append(f"Hollow marks are simulated: invented{line}.")
     absent = [mark.label for mark in marks if not mark.drawn]
     if absent:
         notes.append(f"Only in the table, for want of a price or a score: {listed(absent)}.")
@@ -274,7 +278,6 @@ def _figure(static: Scatter) -> Chart:
     """Return the plotly figure of a chart."""
     drawn = [mark for mark in static.marks if mark.drawn]
     zero = static.x.low / 2.2
-    at = {id(m): zero if static.x.log and not m.x else m.x for m in drawn}
     figure = Chart(static=static)
     if static.hull:
         figure.add_trace(
@@ -285,25 +288,38 @@ def _figure(static: Scatter) -> Chart:
             )
         )  # fmt: skip
     for mark, side in zip(drawn, sides(static), strict=True):
+        x = zero if static.x.log and not mark.x else mark.x
         colour = ACCENT if (mark.x, mark.y) in static.hull else GREY
-        bars = None
-        if mark.low is not None and mark.high is not None and mark.y is not None:
-            bars = {"type": "data", "symmetric": False, "array": [mark.high - mark.y],
-                    "arrayminus": [mark.y - mark.low], "color": colour, "thickness": 1.6,
-                    "width": 0}  # fmt: skip
-        cells = " · ".join(each for each in mark.cells if each)
-        figure.add_trace(
-            go.Scatter(
-                x=[at[id(mark)]], y=[mark.y], error_y=bars, mode="markers+text",
-                marker={"size": 10, "color": colour, "line": {"width": 2, "color": colour},
-                        "symbol": "circle-open" if mark.hollow else "circle"},
-                text=[plotly_text(mark.caption)], textposition=_SIDES[side],
-                hovertext=[plotly_text(f"{mark.caption} · {cells}")], hoverinfo="text",
-                name=plotly_text(mark.caption), cliponaxis=False,
-            )
-        )  # fmt: skip
+        figure.add_trace(_dot(mark, x, colour))
+        figure.add_trace(_name(mark, x, side))
     figure.update_layout(_layout(static, zero))
     return figure
+
+
+def _dot(mark: Mark, x: float | None, colour: str) -> Any:
+    """Return one LLM's mark with its interval."""
+    bars = None
+    if mark.low is not None and mark.high is not None and mark.y is not None:
+        bars = {"type": "data", "symmetric": False, "array": [mark.high - mark.y],
+                "arrayminus": [mark.y - mark.low], "color": colour, "thickness": 1.6,
+                "width": 0}  # fmt: skip
+    said = " · ".join(each for each in (mark.caption, *mark.cells) if each)
+    return go.Scatter(
+        x=[x], y=[mark.y], error_y=bars, mode="markers", name=plotly_text(mark.caption),
+        marker={"size": 10, "color": colour, "line": {"width": 2, "color": colour},
+                "symbol": "circle-open" if mark.hollow else "circle"},
+        hovertext=[plotly_text(said)], hoverinfo="text", cliponaxis=False,
+    )  # fmt: skip
+
+
+def _name(mark: Mark, x: float | None, side: str) -> Any:
+    """Return one LLM's label, beyond the end of the interval where it stands above or below."""
+    y = {"above": mark.high, "below": mark.low}.get(side)
+    return go.Scatter(
+        x=[x], y=[mark.y if y is None else y], mode="markers+text", textposition=_SIDES[side],
+        text=[f"{_GAP}{plotly_text(mark.caption)}{_GAP}"], marker={"size": 12, "opacity": 0},
+        hoverinfo="skip", cliponaxis=False,
+    )  # fmt: skip
 
 
 def _layout(static: Scatter, zero: float) -> dict[str, Any]:
@@ -324,7 +340,8 @@ def _layout(static: Scatter, zero: float) -> dict[str, Any]:
     y = {**lines, "title": {"text": static.y_title}, "range": [static.y.low, static.y.high]}
     return {
         "template": None, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": GREY, "size": 12}, "title": {"text": static.title, "font": {"size": 15}},
+        "font": {"color": GREY, "size": 12},
+        "title": {"text": static.title, "font": {"size": 15}, "x": 0, "xref": "paper"},
         "showlegend": False, "xaxis": x, "yaxis": y, "height": 440,
         "margin": {"l": 60, "r": 110, "t": 60, "b": 56},
         "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": "#111111"}},

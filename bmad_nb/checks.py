@@ -8,12 +8,11 @@ import importlib.util
 import os
 import platform
 import sqlite3
-import sys
 from collections.abc import Iterator
 
 import pandas as pd
 
-from bmad_nb import _loop, __version__
+from bmad_nb import __version__, _loop
 from bmad_nb._files import network_filesystem
 from bmad_nb.errors import StoreError
 from bmad_nb.llms.base import Card
@@ -140,11 +139,16 @@ def _notebook() -> Iterator[Finding]:
     for package in ("jupyterlab", "ipykernel", "papermill"):
         found = importlib.util.find_spec(package) is not None
         version = importlib.metadata.version(package) if found else "missing"
-        yield (package, "ok" if found else "problem", version, "" if found else f"pip install {package}")
+        yield (
+            package,
+            "ok" if found else "problem",
+            version,
+            "" if found else f"pip install {package}",
+        )
     patch = _loop.nested_asyncio_library()
     yield (
         "nested asyncio",
         "ok" if patch else "note",
-        f"{patch or 'no library'}, applied only by enable_nested_asyncio(); Python {sys.version_info.major}.{sys.version_info.minor}",
+        f"{patch or 'no library'}, applied only on request",
         "" if patch else "pip install nest-asyncio2",
     )

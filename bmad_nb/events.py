@@ -66,7 +66,7 @@ class CallRow:
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
     cost_usd: Decimal | None = None
-    """US dollars that this row cost; 0 for an answer from the store, None where no price is known."""
+    """US dollars that this row cost: 0 from the store, None where no price is known."""
     original_cost_usd: Decimal | None = None
     """US dollars that the answer cost when it was made."""
     reserved_usd: Decimal | None = None
@@ -96,7 +96,7 @@ class CallRow:
 
     @property
     def label(self) -> str:
-        """The LLM with its setting and, beyond the first, its sample: one column of a comparison."""
+        """The LLM with its setting and, beyond the first, its sample: one column."""
         variant = f"?{self.variant}" if self.variant else ""
         sample = f" #{self.sample + 1}" if self.sample else ""
         return f"{self.llm}{variant}{sample}"

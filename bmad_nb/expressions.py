@@ -96,7 +96,7 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
                 _check(argument, text, depth + 1)
         case _:
             raise TemplateError(
-                f"{{{{ {_short(text)} }}}} holds {type(node).__name__}, which a hole does not take.",
+                f"{{{{ {_short(text)} }}}} has {type(node).__name__} in it, unknown to holes.",
                 hint="Compute it in Python first, and put the name into the hole.",
             )
 

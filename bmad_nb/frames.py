@@ -31,7 +31,7 @@ CALLS = (
     Column("score", "float64", "0 to 1", "how good the answer is; missing if nothing scored it"),
     Column("scorer", "string", "", "what scored it"),
     Column("reference", "string", "", "right answer that it was scored against"),
-    Column("cost_usd", "float64", "USD", "cost of this row: 0 if from the store, missing if unknown"),
+    Column("cost_usd", "float64", "USD", "cost of this row: 0 from the store, missing if unknown"),
     Column("original_cost_usd", "float64", "USD", "cost of the answer when it was made"),
     Column("latency_s", "float64", "s", "time of this row: 0 if from the store"),
     Column("original_latency_s", "float64", "s", "time of the answer when it was made"),
@@ -40,7 +40,7 @@ CALLS = (
     Column("output_tokens", "Int64", "tokens", "tokens of the answer"),
     Column("cached_input_tokens", "Int64", "tokens", "part of the prompt that was cached"),
     Column("reasoning_tokens", "Int64", "tokens", "part of the answer that was not shown"),
-    Column("finish_reason", "string", "", "stop, length (cut at max_tokens) or the provider's word"),
+    Column("finish_reason", "string", "", "stop, length (cut at max_tokens) or another word"),
     Column("from_store", "bool", "", "no call was made: an earlier answer served"),
     Column("simulated", "bool", "", "answer, price and time are invented"),
     Column("runs_here", "bool", "", "the model runs on this machine"),
@@ -121,7 +121,7 @@ def runs(rows: Sequence[RunRow], frame: pd.DataFrame) -> pd.DataFrame:
         rows: the runs.
         frame: their calls, as `stored_calls` gives them.
     """
-    made = frame["state"].isin(["answered", "failed", "cancelled", "lost", "in_flight"]) & ~frame["from_store"]  # fmt: skip
+    made = ~frame["from_store"]
     real = ~frame["simulated"]
     count = {
         "calls": made,

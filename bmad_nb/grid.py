@@ -62,7 +62,8 @@ def cases_of(over: Any) -> list[Case]:
         raise UsageProblem(
             "Two cases have the same label in the index.", hint="Use df.reset_index(drop=True)."
         )
-    return [Case(label, {str(k): v for k, v in record.items()}) for label, record in zip(labels, records, strict=True)]  # fmt: skip
+    named = [{str(name): value for name, value in record.items()} for record in records]
+    return [Case(label, values) for label, values in zip(labels, named, strict=True)]
 
 
 def _label(index: Any) -> str:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from typing import Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
-from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
-
-try:
-    from IPython.core.magic import output_can_be_silenced
-except ImportError:  # IPython 8.10 and older
-
-    def output_can_be_silenced(magic: Any) -> Any:
-        """Leave the magic as it is."""
-        return magic
-
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+    output_can_be_silenced,
+)
 
 _LINE = re.compile(r"^\s*(?:[\w.]+\s*=\s*)?%%?bmad\b(?P<rest>.*)$", re.DOTALL)
 _HOLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)?$")
@@ -49,25 +48,26 @@ class BmadMagics(Magics):
         from bmad_nb.errors import BmadError
         from bmad_nb.workspace import default_workspace
 
-        names = {**self.shell.user_ns, **(local_ns or {})}
+        shell: Any = self.shell
+        names = {**shell.user_ns, **(local_ns or {})}
         words: list[str] = []
         space = default_workspace()
         kind = "line" if cell is None else "cell"
         front = verbs.Front(space, kind, body=cell, names=names, say=print)  # type: ignore[arg-type]
-        space.on_tick = ticker = _Ticker(space) if is_live(self.shell) and cell is not None else None
+        space.on_tick = ticker = _Ticker(space) if is_live(shell) and cell is not None else None
         try:
             words = verbs.split(line, names)
             result = verbs.call(front, words or ["--help"])
         except BmadError as error:
-            _keep_partial(self.shell, words, error)
-            if not is_live(self.shell):
+            _keep_partial(shell, words, error)
+            if not is_live(shell):
                 error = _whole(error)
-            raise error
+            raise error  # noqa: TRY201  (it may be another one now)
         finally:
             space.on_tick = None
             if ticker is not None:
                 ticker.clear()
-        self.shell.user_ns.update(front.bind)
+        shell.user_ns.update(front.bind)
         if isinstance(result, verbs.Json):
             print(result)
             return None
@@ -89,7 +89,7 @@ def _whole(error: Any) -> Any:
 def _keep_partial(shell: Any, words: list[str], error: Any) -> None:
     """Bind `-o NAME` to what is finished when a run was stopped."""
     partial = getattr(error, "result", None)
-    for flag, name in zip(words, words[1:], strict=False):
+    for flag, name in itertools.pairwise(words):
         if flag in {"-o", "--out"} and name.isidentifier() and partial is not None:
             partial.name = name
             shell.user_ns[name] = partial
@@ -112,7 +112,7 @@ class _Ticker:
         if self._handle is None:
             from IPython.display import display
 
-            self._handle = display(bundle, raw=True, display_id=True)
+            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(bundle, raw=True)
 
@@ -120,7 +120,7 @@ class _Ticker:
         if self._handle is not None:
             from IPython.display import clear_output
 
-            clear_output(wait=True)
+            clear_output(wait=True)  # type: ignore[no-untyped-call]
 
 
 @context_matcher(identifier="bmad.magic")  # type: ignore[untyped-decorator]
@@ -155,7 +155,7 @@ def complete(context: Any) -> dict[str, Any]:
 def _namespace() -> dict[str, Any]:
     from IPython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     return {} if shell is None else dict(shell.user_ns)
 
 

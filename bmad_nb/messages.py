@@ -17,12 +17,12 @@ Scalar = str | int | float | bool | None
 
 
 def canonical_json(value: object) -> bytes:
-    """Return one ASCII spelling of a JSON value: sorted keys, no spaces, escapes for all else.
+    r"""Return one ASCII spelling of a JSON value: sorted keys, no spaces, escapes for all else.
 
     ASCII escapes keep lone surrogates and NUL, which SQLite text would refuse or cut.
 
     >>> canonical_json({"b": 1, "a": "ü"}).decode()
-    '{"a":"\\\\u00fc","b":1}'
+    '{"a":"\\u00fc","b":1}'
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
@@ -122,6 +122,8 @@ class Request:
     """Further parameters such as `temperature` and `seed`, sorted by name."""
     sample: int = 0
     """Number of the sample, from 0: two samples are two requests."""
+    fresh: str = ""
+    """Set where a stored answer is not wanted: no part of the key, but of what a provider sees."""
 
     @property
     def key(self) -> str:
@@ -136,6 +138,11 @@ class Request:
                 self.sample,
             ]
         )
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for each attempt at one call; another one where a new answer is wanted."""
+        return fingerprint([self.key, self.fresh]) if self.fresh else self.key
 
     @property
     def prompt(self) -> str:

@@ -76,4 +76,4 @@ def _dearest(price: object, name: str) -> Decimal | None:
     value = getattr(price, name, None)
     if value is None or isinstance(value, Decimal):
         return value
-    return max([value.base, *(tier.price for tier in value.tiers)])
+    return max(Decimal(price) for price in (value.base, *(tier.price for tier in value.tiers)))

@@ -50,7 +50,7 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Return how a value stands in a prompt: text as it is, tables as Markdown, the rest as JSON."""
+    """Return how a value stands in a prompt: text as it is, tables as Markdown, else JSON."""
     if isinstance(value, str):
         return value
     if hasattr(value, "columns") and hasattr(value, "to_dict"):

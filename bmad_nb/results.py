@@ -128,11 +128,17 @@ class Result:
         lines = {}
         for row in self.rows:
             if row.state != "answered":
-                lines[row.label] = f"{row.label}: {row.error_kind or row.state}. {row.error}".strip()
+                lines[row.label] = (
+                    f"{row.label}: {row.error_kind or row.state}. {row.error}".strip()
+                )
             elif row.from_store:
-                lines[row.label] = f"{row.label}: an equal request was answered before; from the store."
+                lines[row.label] = (
+                    f"{row.label}: an equal request was answered before; from the store."
+                )
             else:
-                lines[row.label] = f"{row.label}: asked by name, answered in {row.latency_s or 0:.2f} s."
+                lines[row.label] = (
+                    f"{row.label}: asked by name, answered in {row.latency_s or 0:.2f} s."
+                )
         return "\n".join(lines.values())
 
     def diff(self, a: str, b: str, *, case: str = "") -> str:
@@ -217,9 +223,7 @@ class Result:
 
         return answer_text(self.rows[0])
 
-    def _repr_mimebundle_(
-        self, include: Any = None, exclude: Any = None
-    ) -> dict[str, Any]:  # fmt: skip
+    def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
         """Return the static bundle: nothing in it runs, and nothing is fetched."""
         return {
             "text/plain": self._text(),

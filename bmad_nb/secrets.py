@@ -62,7 +62,7 @@ def env_name(reference: str) -> str:
     """Return the variable's name out of `env:NAME`.
 
     Raises:
-        SettingsError: the text is not a reference; the text itself is not repeated, for it may be a key.
+        SettingsError: it is not a reference; it is not repeated, for it may be a key.
     """
     match = _REFERENCE.match(reference)
     if match is None:

@@ -97,8 +97,8 @@ class LLMSettings(_Strict):
 class Settings(_Strict):
     """All settings of a workspace."""
 
-    engine: EngineSettings = EngineSettings()
-    store: StoreSettings = StoreSettings()
+    engine: EngineSettings = Field(default_factory=lambda: EngineSettings.model_validate({}))
+    store: StoreSettings = Field(default_factory=lambda: StoreSettings.model_validate({}))
     endpoints: dict[str, EndpointSettings] = {}
     prices: dict[str, PriceSettings] = {}
     llms: dict[str, LLMSettings] = {}
@@ -132,6 +132,7 @@ def find(
 
     Args:
         config: settings as nested tables, or a file of them; goes before everything else.
+        folder: where to look from.
         store: path of the store's file; goes before `BMAD_STORE` and the project's place.
 
     Raises:
@@ -234,7 +235,7 @@ def _check_project(table: Mapping[str, Any], origin: str, trusted: Iterable[str]
     for name, endpoint in table.get("endpoints", {}).items():
         if name in trusted:
             raise SettingsError(
-                f"{origin} redefines the endpoint {name!r}; a project's file may only add new ones.",
+                f"{origin} redefines the endpoint {name!r}; a project may only add new ones.",
                 hint="Rename it there, or move it into your own settings file.",
             )
         key = endpoint.get("api_key")
@@ -262,7 +263,9 @@ def _explain(error: ValidationError) -> list[str]:
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             guess = nearest(str(problem["loc"][-1]), _fields_at(problem["loc"][:-1]))
-            said.append(f"{where} is not a setting" + (f" (did you mean {guess}?)" if guess else ""))
+            said.append(
+                f"{where} is not a setting" + (f" (did you mean {guess}?)" if guess else "")
+            )
         else:
             said.append(f"{where}: {problem['msg']}")
     return said

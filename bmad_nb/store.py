@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bmad_nb import schema
-
 from bmad_nb._files import (
     FileLock,
     Owner,
@@ -280,11 +279,7 @@ class Store:
         try:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > schema.VERSION:
-                raise StoreTooNew(
-                    f"{self.path} was written by a newer bmad_nb (format {version}, this is {schema.VERSION}).",
-                    hint="Update bmad_nb, or set BMAD_STORE to another file.",
-                )
+            self._check_version(version)
             if write:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(f"PRAGMA synchronous = {self._sync}")
@@ -298,13 +293,20 @@ class Store:
             raise
         return connection
 
+    def _check_version(self, version: int) -> None:
+        if version > schema.VERSION:
+            raise StoreTooNew(
+                f"{self.path} has format {version}, and this bmad_nb knows {schema.VERSION}.",
+                hint="Update bmad_nb, or set BMAD_STORE to another file.",
+            )
+
     def _prepare(self) -> None:
         """Make the file, private to the user, before SQLite would make it readable by others."""
         private_folder(self.path.parent)
         kind = network_filesystem(self.path.parent)
         if kind:
             raise StoreError(
-                f"{self.path} lies on a network file system ({kind}), where its locks are not safe.",
+                f"{self.path} lies on a network file system ({kind}), where locks are not safe.",
                 hint="Set BMAD_STORE to a file on a local disk.",
             )
         made_before = self._lock.path.exists() and self._lock.path.stat().st_size > 0
@@ -330,5 +332,3 @@ class Store:
                 f"The store {self.path} failed: {said}.",
                 hint="Check the disk's free space and rights; what was stored before is kept.",
             ) from error
-
-

@@ -18,7 +18,9 @@ from bmad_nb.workspace import Workspace
 NOTEBOOK = "00_quickstart.ipynb"
 
 
-def demo(space: Workspace, folder: Path, say: Callable[[str], None], *, simulated: bool = False) -> Text:
+def demo(
+    space: Workspace, folder: Path, say: Callable[[str], None], *, simulated: bool = False
+) -> Text:
     """Execute the quickstart and return what it showed, what it cost, and where things are.
 
     Args:
@@ -81,6 +83,7 @@ def _execute(space: Workspace, target: Path, parameters: dict[str, Any]) -> list
             parameters=parameters,
             kernel_name="python3",
             progress_bar=sys.stderr.isatty(),
+            extra_arguments=["--IPKernelApp.log_level=40"],  # a newcomer has no use for its notes
             cwd=str(Path.cwd()),
         )
     except papermill.PapermillExecutionError as error:
@@ -102,7 +105,8 @@ def _money(new: Any, made: Any) -> list[str]:
     if made.empty:
         first = f"No LLM call was made: all {len(new)} answers came from the store."
     else:
-        first = f"{len(made)} LLM calls were made, {int(new['from_store'].sum())} answers came from the store."
+        stored = int(new["from_store"].sum())
+        first = f"{len(made)} LLM calls were made, {stored} answers came from the store."
     real = new[~new["simulated"]]
     invented = float(new.loc[new["simulated"], "cost_usd"].sum())
     return [
@@ -131,6 +135,8 @@ def lab(notebook: Path | None, options: Sequence[str] = ()) -> NoReturn:
     """
     chosen = notebook or Path("bmad-demo") / NOTEBOOK
     if not chosen.exists():
-        raise UsageProblem(f"There is no notebook {chosen}.", hint="Run bmad demo first, or name one.")
+        raise UsageProblem(
+            f"There is no notebook {chosen}.", hint="Run bmad demo first, or name one."
+        )
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(chosen), *options])  # noqa: S606

@@ -10,6 +10,7 @@ import csv
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from bmad_nb.errors import BmadError, UnknownName, UsageProblem
 from bmad_nb.llms.catalog import number_or_text
 from bmad_nb.prompts import HOLE, as_text
 from bmad_nb.results import Text
+from bmad_nb.results import as_json as json_of
 from bmad_nb.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,12 +69,12 @@ def bmad() -> None:
 def asking_options(command: F) -> F:
     """Add the options that ask and compare share."""
     options = [
-        click.option("-o", "--out", metavar="NAME", help="bind the result to a variable (notebook)"),
-        click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="value for {{ K }}"),
+        click.option("-o", "--out", metavar="NAME", help="bind the result to a variable"),
+        click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="fills {{ K }}"),
         click.option("--budget", metavar="USD", help="hard limit on what this run may cost"),
         click.option("--fresh", is_flag=True, help="ask anew, even where an answer is stored"),
         click.option("--raw", is_flag=True, help="leave {{ }} in the prompt as it is"),
-        click.option("--reference", metavar="TEXT", help="right answer to score against, or a column of --over"),
+        click.option("--reference", metavar="TEXT", help="right answer, or a column of --over"),
         click.option("--system", metavar="TEXT", help="system message"),
         click.option("--temperature", type=float, help="0 repeats itself, higher varies"),
         click.option("--max-tokens", type=int, help="most tokens of an answer"),
@@ -97,7 +99,7 @@ def model_option(command: F) -> F:
 @asking_options
 @click.argument("prompt", nargs=-1)
 @click.pass_obj
-def ask(front: Front, models: tuple[str, ...], prompt: tuple[str, ...], **options: Any) -> Any:
+def ask(front: Front, /, models: tuple[str, ...], prompt: tuple[str, ...], **options: Any) -> Any:
     """Ask one LLM.
 
     Example: %%bmad ask -m local -o r
@@ -108,13 +110,13 @@ def ask(front: Front, models: tuple[str, ...], prompt: tuple[str, ...], **option
 @bmad.command()
 @model_option
 @click.option("-n", "--samples", type=click.IntRange(1), default=1, help="how often each is asked")
-@click.option("--over", metavar="NAME", help="cases: a DataFrame (notebook), a CSV or JSONL file (shell)")
+@click.option("--over", metavar="NAME", help="cases: a DataFrame, a CSV or a JSONL file")
 @click.option("--vary", multiple=True, metavar="K=V,V", help="settings, such as temperature=0,1")
 @asking_options
 @click.argument("prompt", nargs=-1)
 @click.pass_obj
-def compare(
-    front: Front, models: tuple[str, ...], prompt: tuple[str, ...], over: str | None,
+def compare(  # noqa: PLR0917  (click passes them by name)
+    front: Front, /, models: tuple[str, ...], prompt: tuple[str, ...], over: str | None,
     vary: tuple[str, ...], samples: int, **options: Any,
 ) -> Any:  # fmt: skip
     """Ask several LLMs the same, and set the answers side by side.
@@ -142,7 +144,7 @@ def runs(front: Front, limit: int, as_json: bool) -> Any:
 
 @bmad.command()
 @click.argument("run_id")
-@click.option("-o", "--out", metavar="NAME", help="bind the result to a variable (notebook)")
+@click.option("-o", "--out", metavar="NAME", help="bind the result to a variable")
 @click.option("--json", "as_json", is_flag=True, help="print JSON (shell)")
 @click.pass_obj
 def show(front: Front, run_id: str, out: str | None, as_json: bool) -> Any:
@@ -258,7 +260,7 @@ def _prompt(front: Front, words: tuple[str, ...]) -> str:
             )
         return front.body.strip("\n")
     if words in {(), ("-",)} and front.kind == "shell":
-        return click.get_text_stream("stdin").read()
+        return sys.stdin.read()
     return " ".join(words)
 
 
@@ -270,19 +272,19 @@ def _bound(front: Front, result: Any, name: str | None) -> Any:
 
 
 def _out(result: Any, *, as_json: bool) -> Any:
-    from bmad_nb.results import as_json as spelled
-
-    return Json(spelled(result)) if as_json else result
+    return Json(json_of(result)) if as_json else result
 
 
-class Json(str):
+class Json:
     """JSON text that a face prints as it is."""
 
-    __slots__ = ()
+    def __init__(self, text: str) -> None:
+        """Keep the text."""
+        self.text = text
 
     def __repr__(self) -> str:
         """Return the JSON itself."""
-        return str(self)
+        return self.text
 
 
 def _pair(text: str) -> tuple[str, Any]:

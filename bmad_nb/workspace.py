@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import functools
+import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 R = TypeVar("R", bound=Result)
+_open: weakref.WeakSet[Workspace] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Give back connections and child processes before the interpreter takes them apart."""
+    for space in list(_open):
+        space.close()
 
 
 class Workspace:
@@ -46,6 +56,7 @@ class Workspace:
         budget_usd: float | str | Decimal | None = None,
     ) -> None:
         """Read the settings; no file is made and nobody is contacted."""
+        _open.add(self)
         self.found = settings.find(config, store)
         self.settings = self.found.settings
         self.store = Store(self.found.store, sync=self.settings.store.sync)
@@ -168,11 +179,14 @@ class Workspace:
         final = {(c.case, c.llm, c.variant, c.sample): c for c in calls}
         earlier = [c for c in calls if final[c.case, c.llm, c.variant, c.sample] is not c]
         kind = Result if run.verb == "ask" and len(final) == 1 else Comparison
-        return kind(run, tuple(final.values()), notes=notes(tuple(final.values()), calls), earlier=earlier)
+        return kind(
+            run, tuple(final.values()), notes=notes(tuple(final.values()), calls), earlier=earlier
+        )
 
     def close(self) -> None:
         """Give back connections and the store; the workspace can be used again after that."""
-        _loop.run(self.catalog.aclose())
+        if self.catalog.in_use:
+            _loop.run(self.catalog.aclose())
         self.store.close()
 
     # --- planning and waiting -----------------------------------------------------------------

@@ -1,6 +1,5 @@
 """The fake provider itself: what it says, what it counts, and that it outlives its clients."""
 
-# ruff: noqa: SIM300  (the expected value stands first)
 
 from __future__ import annotations
 

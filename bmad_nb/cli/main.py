@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -29,6 +30,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     try:
         result = _run(words)
+        if result is not None and not isinstance(result, int):
+            _show(result)
+        sys.stdout.flush()
     except BmadError as error:
         _complain(error)
         sys.exit(exit_code(error))
@@ -36,10 +40,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
         sys.exit(0)
-    if result is not None and not isinstance(result, int):
-        _show(result)
     sys.exit(result if isinstance(result, int) else 0)
 
 
@@ -98,6 +100,9 @@ def _complain(error: BmadError) -> None:
 def _show(result: Any) -> None:
     if hasattr(result, "columns"):
         import pandas as pd
+
+        for name in result.select_dtypes("datetimetz"):
+            result = result.assign(**{name: result[name].dt.strftime("%Y-%m-%d %H:%M:%S")})
 
         with pd.option_context(
             "display.width", None, "display.max_columns", None, "display.max_colwidth", 40

@@ -164,10 +164,11 @@ class Calls:
         except LLMError as error:
             row = self._failed(row, error)
         except asyncio.CancelledError:
-            self._keep(dataclasses.replace(row, state="cancelled", billed="maybe", ended_utc=self._now()))  # fmt: skip
+            self._keep(self._broken_off(row))
             ask.purse.settle(reservation, None)
             raise
-        ask.purse.settle(reservation, None if row.billed == "maybe" else row.cost_usd or Decimal(0))
+        unbilled = Decimal(0) if row.billed == "no" else None  # None keeps the worst case
+        ask.purse.settle(reservation, unbilled if row.cost_usd is None else row.cost_usd)
         await self._journal.commit(CallEnded(row))
         self._keep(row)
         return row
@@ -211,6 +212,9 @@ class Calls:
             billed="yes",
             ended_utc=self._now(),
         )
+
+    def _broken_off(self, row: CallRow) -> CallRow:
+        return dataclasses.replace(row, state="cancelled", billed="maybe", ended_utc=self._now())
 
     def _failed(self, row: CallRow, error: LLMError) -> CallRow:
         return dataclasses.replace(

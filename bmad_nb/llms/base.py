@@ -15,7 +15,7 @@ class Card:
     id: str
     """`endpoint/name`."""
     identity: str
-    """What really answers: the endpoint's URL, or the hash of the weights; part of a request's key."""
+    """What really answers: the endpoint's URL, or the weights' hash; part of a request's key."""
     model: str
     """The model's name at its endpoint."""
     price: Price | None = None

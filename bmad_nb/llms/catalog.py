@@ -128,7 +128,9 @@ class Catalog:
             params = _setting(setting, part) if setting else ()
             chosen += [Choice(llm_id, params) for llm_id in self._match(name)]
         if not chosen:
-            raise UsageProblem("No LLM was named.", hint="Write -m ID[,ID…]; %bmad models lists them.")
+            raise UsageProblem(
+                "No LLM was named.", hint="Write -m ID[,ID…]; %bmad models lists them."
+            )
         return list(dict.fromkeys(chosen))
 
     def llm(self, llm_id: str) -> LLM:
@@ -141,6 +143,11 @@ class Catalog:
         if known is None or known.card.missing:
             known = self._llms[llm_id] = self._build(llm_id)
         return known
+
+    @property
+    def in_use(self) -> bool:
+        """Whether any LLM was built, so that there may be something to give back."""
+        return bool(self._llms)
 
     async def aclose(self) -> None:
         """Give back all connections and processes."""
@@ -155,7 +162,11 @@ class Catalog:
     def _match(self, name: str) -> list[str]:
         known = self.ids()
         if any(sign in name for sign in "*["):
-            found = [i for i in known if fnmatch.fnmatchcase(i, name) or fnmatch.fnmatchcase(_tail(i), name)]
+            found = [
+                i
+                for i in known
+                if fnmatch.fnmatchcase(i, name) or fnmatch.fnmatchcase(_tail(i), name)
+            ]
             if found:
                 return found
             raise UnknownName("LLM", name, known)
@@ -166,7 +177,8 @@ class Catalog:
             return tails
         if len(tails) > 1:
             raise UsageProblem(
-                f"{name!r} can mean {', '.join(tails[:8])}.", hint=f"Write one, or {name}/* for all."
+                f"{name!r} can mean {', '.join(tails[:8])}.",
+                hint=f"Write one, or {name}/* for all.",
             )
         raise UnknownName("LLM", name, known)
 
@@ -179,7 +191,8 @@ class Catalog:
             from bmad_nb.llms.weights import models
 
             if name in models():
-                return LocalLLM(name, progress=self._progress)
+                local: LLM = LocalLLM(name, progress=self._progress)
+                return local
         settings = self._settings.endpoints.get(endpoint)
         if settings is not None and name and (not settings.models or name in settings.models):
             return self._over_http(endpoint, settings, name)

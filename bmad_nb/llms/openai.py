@@ -298,7 +298,7 @@ def _fits_header(key: Secret) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
 
-class _Unreadable(Exception):  # noqa: N818  (never leaves this module)
+class _Unreadable(Exception):
     """A body is too large, or packed in a way that is not read."""
 
 
@@ -355,7 +355,7 @@ class OpenAILLM:
                 f"{llm} cannot be asked: {self.card.missing}", llm=llm, hint=self.card.remedy
             )
         reply = await self.endpoint.post(
-            "/chat/completions", self._body(request), llm=llm, idempotency_key=request.key
+            "/chat/completions", self._body(request), llm=llm, idempotency_key=request.idempotency_key
         )
         if not 200 <= reply.status < 300:
             raise failure(reply.status, reply.headers, reply.body, llm, self.endpoint.name)

@@ -34,6 +34,11 @@ CAPITALS = {
 _GLAD = set("good great love loved excellent fast happy helpful thanks perfect pleased".split())  # noqa: SIM905
 _SAD = set("bad late broken slow angry hate hated terrible refund damaged crash never".split())  # noqa: SIM905
 _SUM = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:\s*(?:[-+*/x×])\s*-?\d+(?:\.\d+)?)+")  # noqa: RUF001
+_INSTRUCTION = re.compile(
+    r"(please\s+)?(answer|compare|describe|explain|give|list|name|rewrite|say|shorten|summari[sz]e"
+    r"|tell|translate|write|in one|what|why|how|which|who)\b",
+    re.IGNORECASE,
+)
 _WORD_OPERATORS = {"plus": "+", "minus": "-", "times": "*", "divided by": "/"}
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -43,12 +48,15 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 
 
+Skills = tuple[tuple[str, float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Persona:
     """What is planted in one simulated LLM."""
 
     name: str
-    skills: tuple[tuple[str, float], ...]
+    skills: Skills
     """Probability in [0, 1] of a right answer, by capability."""
     input_usd_per_mtok: str
     output_usd_per_mtok: str
@@ -77,18 +85,51 @@ class Persona:
         )
 
 
-def _skills(math: float, facts: float, classify: float, general: float) -> tuple[tuple[str, float], ...]:
+def _skills(
+    math: float, facts: float, classify: float, general: float
+) -> tuple[tuple[str, float], ...]:
     return (("math", math), ("facts", facts), ("classify", classify), ("general", general))
 
 
 FLEET = {
     persona.name: persona
     for persona in (
-        Persona("careful", _skills(0.95, 0.95, 0.95, 0.9), "1.00", "4.00", 0.40),
-        Persona("hasty", _skills(0.60, 0.70, 0.80, 0.5), "0.10", "0.40", 0.08),
-        Persona("calculator", _skills(0.99, 0.40, 0.50, 0.4), "0.20", "0.80", 0.15),
-        Persona("librarian", _skills(0.40, 0.99, 0.85, 0.7), "0.40", "1.60", 0.25),
-        Persona("flaky", _skills(0.85, 0.85, 0.85, 0.7), "0.20", "0.80", 0.20, error_rate=0.3),
+        Persona(
+            "careful",
+            _skills(math=0.95, facts=0.95, classify=0.95, general=0.9),
+            "1.00",
+            "4.00",
+            0.40,
+        ),
+        Persona(
+            "hasty",
+            _skills(math=0.60, facts=0.70, classify=0.80, general=0.5),
+            "0.10",
+            "0.40",
+            0.08,
+        ),
+        Persona(
+            "calculator",
+            _skills(math=0.99, facts=0.40, classify=0.50, general=0.4),
+            "0.20",
+            "0.80",
+            0.15,
+        ),
+        Persona(
+            "librarian",
+            _skills(math=0.40, facts=0.99, classify=0.85, general=0.7),
+            "0.40",
+            "1.60",
+            0.25,
+        ),
+        Persona(
+            "flaky",
+            _skills(math=0.85, facts=0.85, classify=0.85, general=0.7),
+            "0.20",
+            "0.80",
+            0.20,
+            error_rate=0.3,
+        ),
     )
 }
 
@@ -208,7 +249,11 @@ def _number(value: float) -> str:
 
 
 def _summary(prompt: str, keep: int) -> str:
-    """Return the prompt's own longest sentences: there is no language model behind this."""
-    sentences = [s.strip() for s in re.split(r"(?<=[.!?])\s+|\n+", prompt) if s.strip()]
+    """Return sentences of the prompt itself: there is no language model behind this.
+
+    What reads like an instruction is left out where anything else is there.
+    """
+    found = [s.strip() for s in re.split(r"(?<=[.!?:])\s+|\n+", prompt) if s.strip()]
+    sentences = [s for s in found if not _INSTRUCTION.match(s)] or found
     longest = sorted(sentences, key=len, reverse=True)[:keep]
     return " ".join(s for s in sentences if s in longest)

@@ -56,8 +56,8 @@ from bmad_nb.render.verdict import Verdict, same_answers, verdict
 
 WIDEST = 4
 """Most columns of a card; more LLMs stand in rows."""
-ANSWER_LIMIT = 4000
-"""Bytes of an answer in a card."""
+ANSWER_LIMIT = 9600
+"""Bytes of the answers of a card, all columns taken together; at most 4,000 in one."""
 DIFF_LIMIT = 1200
 """Bytes of an answer among the differences."""
 
@@ -168,7 +168,8 @@ def _answer(view: ComparisonView, each: Column, found: Verdict) -> Html:
     if row.state != "answered":
         return failure(row)
     marked = _marked(each, found, row.text or "")
-    return marked or answer(row.text, ANSWER_LIMIT, answers_of(view, row))
+    limit = min(4000, ANSWER_LIMIT // len({each.label for each in view.rows}))
+    return marked or answer(row.text, limit, answers_of(view, row))
 
 
 def _marked(each: Column, found: Verdict, text: str) -> Html:

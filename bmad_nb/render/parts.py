@@ -37,6 +37,8 @@ from bmad_nb.render.columns import Column, made_for, made_in
 
 PROMPT_LIMIT = 6000
 """Bytes of a prompt that are shown."""
+TALL = 900
+"""Characters of an answer from which on it scrolls."""
 
 _CELL = "text-align:left;vertical-align:top;line-height:1.45;"
 _CODE = f"{MONO};font-size:12px;background:{SOFT};border-radius:4px;padding:1px 5px"
@@ -225,19 +227,22 @@ def failure(row: CallRow) -> Html:
     )
 
 
-def answer(text: str | None, limit: int, whole: str) -> Html:
+def answer(text: str | None, limit: int, whole: str, *, scroll: bool = True) -> Html:
     """Return an answer, cut with a note where it is long.
 
     Args:
         text: the answer.
         limit: bytes that are shown.
         whole: the expression that gives all of it.
+        scroll: whether a long answer scrolls in a box of its own.
     """
     if not (text or "").strip():
         return tag("div", "(empty answer)", style="opacity:0.72")
     full = text or ""
     shown = cut(full, limit)
-    body = tag("div", shown, style=PRE, dir="auto")
+    # A long answer scrolls in its place, so that the measures below stay in sight.
+    style = f"{PRE};max-height:420px;overflow:auto" if scroll and len(shown) > TALL else PRE
+    body = tag("div", shown, style=style, dir="auto")
     return markup(body, cut_note(len(shown), len(full), whole))
 
 

@@ -216,30 +216,37 @@ def scatter_text(chart: Scatter) -> str:
 def sides(chart: Scatter) -> list[str]:
     """Return for each drawn mark where its label stands: right, left, above or below.
 
-    The first side on which it meets neither a mark nor an earlier label, else the right one.
+    The side on which it meets the fewest marks and earlier labels; the first of equals.
     """
     drawn = [mark for mark in chart.marks if mark.drawn]
-    centres = [_centre(chart, mark) for mark in drawn]
-    taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in centres]
-    found = []
-    for mark, (x, y) in zip(drawn, centres, strict=True):
+    bodies = [_body(chart, mark) for mark in drawn]
+    taken, found = list(bodies), []
+    for mark, (left, top, right, bottom) in zip(drawn, bodies, strict=True):
+        x, y = _centre(chart, mark)
         wide = 6.3 * len(mark.caption)
         boxes = {
-            "right": (x + 10, y - 8, x + 10 + wide, y + 6),
-            "left": (x - 10 - wide, y - 8, x - 10, y + 6),
-            "above": (x - wide / 2, y - 24, x + wide / 2, y - 10),
-            "below": (x - wide / 2, y + 10, x + wide / 2, y + 24),
+            "right": (right + 3, y - 8, right + 3 + wide, y + 6),
+            "left": (left - 3 - wide, y - 8, left - 3, y + 6),
+            "above": (x - wide / 2, top - 16, x + wide / 2, top - 2),
+            "below": (x - wide / 2, bottom + 2, x + wide / 2, bottom + 16),
         }
-        free = [
-            side
-            for side, box in boxes.items()
-            if box[0] >= 4 and box[2] <= WIDTH - 2 and not any(_meet(box, each) for each in taken)
-        ]
-        inside = [side for side, box in boxes.items() if box[0] >= 4 and box[2] <= WIDTH - 2]
-        side = (free or inside or ["right"])[0]
+        side = min(boxes, key=lambda each: _clash(boxes[each], taken))
         taken.append(boxes[side])
         found.append(side)
     return found
+
+
+def _clash(box: tuple[float, ...], taken: Sequence[tuple[float, ...]]) -> int:
+    """Return how much a label is in the way: of others, and of the edges of the picture."""
+    outside = (box[0] < _LEFT) + (box[2] > WIDTH - 2) + (box[1] < _TOP - 12)
+    return 10 * (outside + (box[3] > HEIGHT - _BOTTOM)) + sum(_meet(box, each) for each in taken)
+
+
+def _body(chart: Scatter, mark: Mark) -> tuple[float, float, float, float]:
+    """Return the box of a mark with its interval."""
+    x, y = _centre(chart, mark)
+    ends = [_y(chart, end) for end in (mark.low, mark.high) if end is not None]
+    return x - 7, min(y - 7, *ends, y), x + 7, max(y + 7, *ends, y)
 
 
 def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
@@ -297,7 +304,7 @@ def _frame(chart: Scatter, ink: str) -> list[Html]:
 
 
 def _hull(chart: Scatter) -> Html:
-    """Return the line of the best mixtures; a mixture is a straight line in cost, not in its log."""
+    """Return the line of the best mixtures, which is straight in cost but not in its logarithm."""
     corners = []
     for (x1, y1), (x2, y2) in zip(chart.hull, chart.hull[1:], strict=False):
         steps = 16 if chart.x.log and x1 > 0 else 1
@@ -323,9 +330,12 @@ def _mark(chart: Scatter, mark: Mark, side: str, ink: str) -> Html:
     fill = "none" if mark.hollow else colour
     dot = tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="5", fill=fill, stroke=colour,
               **{"stroke-width": "2"})  # fmt: skip
-    shift = {
-        "right": (10.0, 4.0, "start"), "left": (-10.0, 4.0, "end"),
-        "above": (0.0, -12.0, "middle"), "below": (0.0, 20.0, "middle"),
-    }[side]  # fmt: skip
-    name = _word(x + shift[0], y + shift[1], mark.caption, ink, shift[2])
+    _, top, _, bottom = _body(chart, mark)
+    at = {
+        "right": (x + 10, y + 4, "start"),
+        "left": (x - 10, y + 4, "end"),
+        "above": (x, top - 5, "middle"),
+        "below": (x, bottom + 13, "middle"),
+    }[side]
+    name = _word(at[0], at[1], mark.caption, ink, at[2])
     return tag("g", tag("title", joined((mark.label, *mark.cells), " · ")), bar, dot, name)

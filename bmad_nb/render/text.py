@@ -243,7 +243,7 @@ def answer_html(row: CallRow) -> str:
         chips.insert(0, state_chip(row))
         body = failure(row)
     else:
-        body = answer(row.text, ASK_LIMIT, "r.text")
+        body = answer(row.text, ASK_LIMIT, "r.text", scroll=False)
     parts = [
         markup(tag("span", value, style="font-weight:600"), f" {note}" if note else "")
         for value, note in _row_measures(row)

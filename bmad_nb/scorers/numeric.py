@@ -8,7 +8,10 @@ import re
 from bmad_nb.scorers.base import Score
 from bmad_nb.scorers.exact import Exact
 
-_NUMBER = re.compile(r"[-+−]?\s?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")  # noqa: RUF001
+_NUMBER = re.compile(
+    r"[-+\u2212]?\s?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)"  # 1,234.5
+    r"|[-+\u2212]?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3})?"
+)
 MAX_LENGTH = 100_000
 """Characters at the end of an answer that are searched for a number."""
 
@@ -24,7 +27,7 @@ def last_number(text: str) -> float | None:
     tail = text[-MAX_LENGTH:]
     value = None
     for match in _NUMBER.finditer(tail):
-        spelled = match.group().replace(",", "").replace("−", "-").replace(" ", "")  # noqa: RUF001
+        spelled = match.group().replace(",", "").replace("\u2212", "-").replace(" ", "")
         before = tail[match.start() - 1 : match.start()]
         if spelled[0] in "+-" and before.isalnum():
             spelled = spelled[1:]

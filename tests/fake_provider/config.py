@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 FAULTS = {
-    "bad_gzip", "bad_json", "bad_utf8", "brotli", "context", "cut", "cut_head", "deep_json", "drip", "empty", "garbage",
+    "bad_gzip", "bad_json", "bad_utf8", "brotli", "context", "cut", "cut_500", "cut_head", "deep_json", "drip", "empty", "garbage",
     "gzip_bomb", "hang", "html", "huge", "length", "no_usage", "quota", "redirect", "refusal",
     "slow", "wrapped_429",
 }  # fmt: skip

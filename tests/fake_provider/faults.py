@@ -119,6 +119,12 @@ async def _cut(call: Call) -> None:
     call.connection.close()
 
 
+async def _cut_500(call: Call) -> None:
+    """Break off in the middle of an error."""
+    await call.connection.write(head(500, "application/json", Content_Length="999") + b'{"err')
+    call.connection.close()
+
+
 async def _cut_head(call: Call) -> None:
     call.connection.close()
 
@@ -205,6 +211,7 @@ _WAYS: dict[str, Callable[[Call], Awaitable[None]]] = {
     "brotli": _brotli,
     "context": _context,
     "cut": _cut,
+    "cut_500": _cut_500,
     "cut_head": _cut_head,
     "deep_json": _deep_json,
     "drip": _drip,

@@ -1,6 +1,5 @@
 """Asking over the OpenAI wire format: what is sent, connections, cancelling, keys, base URLs."""
 
-# ruff: noqa: SIM300  (the expected value stands first)
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """What replies mean: any JSON is a completion or a typed error."""
 
-# ruff: noqa: SIM300  (the expected value stands first)
 
 from __future__ import annotations
 

@@ -1,0 +1,35 @@
+"""What every test has: a project folder of its own, and no settings or keys of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bmad_nb.workspace import Workspace, default_workspace
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, with `BMAD_*`, keys and proxies of this machine taken away."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in list(os.environ):
+        if name.endswith("_API_KEY") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+        elif name.startswith("BMAD_") and name != "BMAD_CACHE":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    default_workspace.cache_clear()
+    return folder
+
+
+@pytest.fixture
+def ws(project: Path) -> Iterator[Workspace]:
+    """Give a workspace whose store lies in the test's own folder."""
+    space = Workspace(store=project / ".bmad" / "bmad.db")
+    yield space
+    space.close()
