@@ -141,13 +141,28 @@ def _last_words(outcome: concurrent.futures.Future[Any]) -> None:
 
 
 async def arun(work: Work[T]) -> T:
-    """Run `work` on the engine's loop and await it on the caller's own."""
+    """Run `work` on the engine's loop and await it on the caller's own.
+
+    Raises:
+        asyncio.CancelledError: cancelled, as an interrupt of an awaiting cell does; the work has
+            stored where it stands by then, and a note on the error says how it goes on.
+    """
     outcome, cancel = engine_loop().submit(work)
+    waiting = asyncio.wrap_future(outcome)
     try:
-        return await asyncio.wrap_future(outcome)
-    except asyncio.CancelledError:
+        # A kernel's interrupt does not wake a loop that waits in its selector: this does.
+        while not waiting.done():
+            await asyncio.wait({waiting}, timeout=0.1)
+    except asyncio.CancelledError as cancelled:
         cancel()
+        await asyncio.wait({waiting}, timeout=GRACE_S)
+        stopped = None
+        if waiting.done() and not waiting.cancelled():
+            stopped = waiting.exception()
+        if isinstance(stopped, RunStopped):
+            cancelled.add_note(str(stopped))
         raise
+    return waiting.result()
 
 
 def nested_asyncio_library() -> str:

@@ -27,6 +27,12 @@ def _head(value: Any, count: int = 5) -> Any:
     return value.head(count) if hasattr(value, "head") else value[:count]
 
 
+def _round(value: Any, digits: int | None = None) -> Any:
+    if digits is not None and not (isinstance(digits, int) and -400 <= digits <= 400):
+        raise TemplateError("round() takes a number and digits from -400 to 400.")
+    return round(value, digits)  # more digits would reckon with 10**digits for hours
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "head": _head,
@@ -35,7 +41,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "lower": lambda text: str(text).lower(),
     "max": max,
     "min": min,
-    "round": round,
+    "round": _round,
     "sum": sum,
     "upper": lambda text: str(text).upper(),
 }
@@ -142,6 +148,13 @@ def _missing(name: str, shown: str, known: Mapping[Any, Any]) -> MissingInput:
 
 
 def _look_up(holder: Any, key: Any, shown: str) -> Any:
+    try:
+        hash(key)
+    except TypeError:
+        raise MissingInput(
+            f"{{{{ {_short(shown)} }}}} is not there.",
+            hint="A look-up takes a text or a number in its brackets.",
+        ) from None
     if isinstance(holder, Mapping):
         if key in holder:
             return holder[key]
@@ -160,7 +173,14 @@ def _look_up(holder: Any, key: Any, shown: str) -> Any:
 def _call(name: str, arguments: list[Any]) -> Any:
     try:
         value = FUNCTIONS[name](*arguments)
-    except (TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
+    except (
+        TypeError,
+        ValueError,
+        LookupError,
+        ArithmeticError,
+        RecursionError,
+        AttributeError,
+    ) as error:
         raise TemplateError(f"{name}() cannot be used so: {error}.") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise TemplateError(f"{name}() gave {value}.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
+import json
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bmad_nb.errors import UsageProblem
@@ -64,6 +67,26 @@ def cases_of(over: Any) -> list[Case]:
         )
     named = [{str(name): value for name, value in record.items()} for record in records]
     return [Case(label, values) for label, values in zip(labels, named, strict=True)]
+
+
+def read_cases(path: Path) -> list[dict[str, Any]]:
+    """Return the cases of a CSV file, or of one with a JSON object a line.
+
+    Raises:
+        UsageProblem: the file cannot be read as what its name says.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            if path.suffix == ".csv":
+                return list(csv.DictReader(file))
+            rows = [json.loads(line) for line in file if line.strip()]
+    except OSError as error:
+        raise UsageProblem(f"The cases in {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise UsageProblem(f"{path} is neither CSV nor a JSON value a line: {error}") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise UsageProblem(f"Each line of {path} must be a JSON object.")
+    return rows
 
 
 def _label(index: Any) -> str:

@@ -43,14 +43,16 @@ class BmadMagics(Magics):
         As a line: %bmad models, %bmad runs, %bmad show RUN, %bmad doctor.
         %bmad --help lists the verbs, %bmad compare --help the options of one.
         The result is returned and, with -o NAME, bound: r.df has a row per call.
+        A ; at the end of the line shows nothing.
         """
         from bmad_nb import verbs
         from bmad_nb.errors import BmadError
         from bmad_nb.workspace import default_workspace
 
         shell: Any = self.shell
-        names = {**shell.user_ns, **(local_ns or {})}
+        names = _own_names(shell, {**shell.user_ns, **(local_ns or {})})
         words: list[str] = []
+        line, silent = _silenced(line)
         space = default_workspace()
         kind = "line" if cell is None else "cell"
         front = verbs.Front(space, kind, body=cell, names=names, say=print)  # type: ignore[arg-type]
@@ -61,8 +63,8 @@ class BmadMagics(Magics):
         except BmadError as error:
             _keep_partial(shell, words, error)
             if not is_live(shell):
-                error = _whole(error)
-            raise error  # noqa: TRY201  (it may be another one now)
+                _show_whole(shell, error)
+            raise
         finally:
             space.on_tick = None
             if ticker is not None:
@@ -71,7 +73,7 @@ class BmadMagics(Magics):
         if isinstance(result, verbs.Json):
             print(result)
             return None
-        return result if not isinstance(result, int) else None
+        return None if silent or isinstance(result, int) else result
 
 
 def is_live(shell: Any) -> bool:
@@ -80,10 +82,26 @@ def is_live(shell: Any) -> bool:
     return bool(getattr(kernel, "_allow_stdin", True))
 
 
-def _whole(error: Any) -> Any:
-    """Return the error without its short form: where nobody can ask again, all of it is kept."""
-    error._render_traceback_ = None
-    return error
+def _show_whole(shell: Any, error: Any) -> None:
+    """Let the error show its whole traceback: where nobody can ask again, all of it is kept."""
+
+    def render() -> Any:
+        parts = type(error), error, error.__traceback__
+        return shell.InteractiveTB.structured_traceback(*parts, tb_offset=1)
+
+    error._render_traceback_ = render
+
+
+def _silenced(line: str) -> tuple[str, bool]:
+    """Return the line without a `;` at its end, and whether there was one."""
+    bare = line.rstrip()
+    return (bare[:-1], True) if bare.endswith(";") else (line, False)
+
+
+def _own_names(shell: Any, names: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables without those that IPython itself put there."""
+    hidden = shell.user_ns_hidden
+    return {n: v for n, v in names.items() if n not in hidden or hidden[n] is not v}
 
 
 def _keep_partial(shell: Any, words: list[str], error: Any) -> None:
@@ -120,7 +138,7 @@ class _Ticker:
         if self._handle is not None:
             from IPython.display import clear_output
 
-            clear_output(wait=True)  # type: ignore[no-untyped-call]
+            clear_output()  # type: ignore[no-untyped-call]
 
 
 @context_matcher(identifier="bmad.magic")  # type: ignore[untyped-decorator]
@@ -156,7 +174,7 @@ def _namespace() -> dict[str, Any]:
     from IPython import get_ipython
 
     shell = get_ipython()
-    return {} if shell is None else dict(shell.user_ns)
+    return {} if shell is None else _own_names(shell, shell.user_ns)
 
 
 def load(shell: Any) -> None:

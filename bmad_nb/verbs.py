@@ -6,8 +6,6 @@ between the faces stands in `Front`.
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 import shlex
 import sys
@@ -20,6 +18,7 @@ import click
 
 from bmad_nb import expressions
 from bmad_nb.errors import BmadError, UnknownName, UsageProblem
+from bmad_nb.grid import read_cases
 from bmad_nb.llms.catalog import number_or_text
 from bmad_nb.prompts import HOLE, as_text
 from bmad_nb.results import Text
@@ -28,6 +27,7 @@ from bmad_nb.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = re.compile(r"\x00(\d+)\x00")
+_TEMPLATES = {"--system", "--reference"}
 
 
 @dataclass(slots=True)
@@ -306,23 +306,8 @@ def _cases(front: Front, name: str) -> Any:
         return front.names[name]
     path = Path(name)
     if front.kind == "shell" or path.suffix in {".csv", ".jsonl"}:
-        return _read_cases(path)
+        return read_cases(path)
     raise UnknownName("variable", name, [n for n in front.names if not n.startswith("_")])
-
-
-def _read_cases(path: Path) -> list[dict[str, Any]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            if path.suffix == ".csv":
-                return list(csv.DictReader(file))
-            rows = [json.loads(line) for line in file if line.strip()]
-    except OSError as error:
-        raise UsageProblem(f"The cases in {path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError, csv.Error) as error:
-        raise UsageProblem(f"{path} is neither CSV nor a JSON value a line: {error}") from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise UsageProblem(f"Each line of {path} must be a JSON object.")
-    return rows
 
 
 def _embedded(name: str) -> str:
@@ -337,25 +322,47 @@ def _embedded(name: str) -> str:
 def split(line: str, names: Mapping[str, Any]) -> list[str]:
     """Return the words of a magic's line, with `{{ }}` filled; what is filled in is never split.
 
-    A list becomes a comma list, so that `-m {{ models }}` takes a Python list.
+    A list becomes a comma list, so that `-m {{ models }}` takes a Python list. Words that are
+    templates themselves (the prompt, the system message, the reference) keep their holes: these
+    are filled once, case by case.
 
     Raises:
         UsageProblem: the quotes do not match.
         TemplateError: a hole cannot be filled.
     """
-    values: list[str] = []
+    holes: list[str] = []
 
-    def keep(match: re.Match[str]) -> str:
-        value = expressions.evaluate(expressions.parse(match.group(1)), names)
-        listed = isinstance(value, list | tuple)
-        values.append(",".join(map(str, value)) if listed else as_text(value))
-        return f"\x00{len(values) - 1}\x00"
+    def mark(match: re.Match[str]) -> str:
+        holes.append(match.group(0))
+        return f"\x00{len(holes) - 1}\x00"
+
+    def value(match: re.Match[str]) -> str:
+        inner = HOLE.fullmatch(holes[int(match.group(1))])
+        found = expressions.evaluate(expressions.parse(inner.group(1) if inner else ""), names)
+        return ",".join(map(str, found)) if isinstance(found, list | tuple) else as_text(found)
 
     try:
-        words = shlex.split(HOLE.sub(keep, line.replace("\x00", "")))
+        words = shlex.split(HOLE.sub(mark, line.replace("\x00", "")))
     except ValueError as error:
         raise UsageProblem(f"The line cannot be split into words: {error}.") from None
-    return [_MARK.sub(lambda match: values[int(match.group(1))], word) for word in words]
+    filled = []
+    for before, word in zip(["", *words], words, strict=False):
+        is_template = _is_template(words[0], before, word)
+        kept = (lambda match: holes[int(match.group(1))]) if is_template else value
+        filled.append(_MARK.sub(kept, word))
+    return filled
+
+
+def _is_template(verb: str, before: str, word: str) -> bool:
+    """Return whether a word of the line is a prompt, a system message or a reference."""
+    command = bmad.commands.get(verb)
+    options = [p for p in command.params if isinstance(p, click.Option)] if command else []
+    if not any(option.name == "system" for option in options):
+        return False
+    if before in _TEMPLATES or word.partition("=")[0] in _TEMPLATES:
+        return True
+    takes_value = {name for option in options if not option.is_flag for name in option.opts}
+    return not word.startswith("-") and before not in takes_value
 
 
 def call(front: Front, words: list[str]) -> Any:

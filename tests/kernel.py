@@ -55,7 +55,7 @@ class Reply:
     traceback: str = ""
     """As the front end shows it, without colours."""
     messages: list[str] = field(default_factory=list)
-    """Types of all messages that would show something."""
+    """Types of all messages that show something in the end."""
     seconds: float = 0.0
 
     @property
@@ -200,6 +200,10 @@ def _take(reply: Reply, kind: str, content: dict[str, Any]) -> bool:
     if kind == "status":
         return bool(content["execution_state"] == "idle")
     if kind == "execute_input":
+        return False
+    if kind == "clear_output":
+        assert not content["wait"], "Waiting clears nothing where no output follows."
+        reply.bundles, reply.stdout, reply.stderr, reply.messages = [], "", "", []
         return False
     reply.messages.append(kind)
     if kind == "stream":

@@ -160,12 +160,17 @@ class LocalLLM:
         except LLMError as error:
             error.llm = self.card.id
             raise
-        if self._asked is None or self._asked[0] is not child:
-            from bmad_nb.llms.openai import Endpoint, OpenAILLM
+        asked = self._asked
+        if asked is not None and asked[0] is child:
+            return asked[1], child
+        from bmad_nb.llms.openai import Endpoint, OpenAILLM
 
-            endpoint = Endpoint("local", child.url, child.key, timeout_s=CALL_TIMEOUT_S)
-            self._asked = (child, OpenAILLM(self.card, endpoint))
-        return self._asked[1], child
+        endpoint = Endpoint("local", child.url, child.key, timeout_s=CALL_TIMEOUT_S)
+        llm = OpenAILLM(self.card, endpoint)
+        self._asked = (child, llm)
+        if asked is not None:
+            await asked[1].aclose()  # what is still in flight there fails and is asked again
+        return llm, child
 
 
 def _with_seed(request: Request) -> tuple[tuple[str, Scalar], ...]:
@@ -270,7 +275,7 @@ class _Child:
     ) -> None:
         self.key = Secret(secrets.token_urlsafe(32))
         self._talk = threading.Lock()
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by end())
         verbose = bool(os.environ.get("BMAD_LOCAL_DEBUG"))
         # by its path and not by -m: found wherever this package is, and -P keeps the modules of
         # the working directory from standing in for those of the standard library
@@ -293,14 +298,19 @@ class _Child:
         }
         try:
             self._send(json.dumps(config))
-            reply = self._reply(START_TIMEOUT_S, stop)
-            if "url" not in reply:
-                raise self._did_not_start(model, str(reply.get("error", "")))
-            self.url = str(reply["url"])
+            self.url = self._wait_for_url(model, stop)
             """Base URL, up to `/v1`."""
         except BaseException:
             self.end()
             raise
+
+    def _wait_for_url(self, model: EmbeddedModel, stop: threading.Event) -> str:
+        reply = self._reply(START_TIMEOUT_S, stop)
+        if "url" in reply:
+            return str(reply["url"])
+        if stop.is_set():
+            raise LocalModelUnavailable(f"The start of {model.name} was broken off.")
+        raise self._did_not_start(model, str(reply.get("error", "")))
 
     def lives(self) -> bool:
         """Return whether the process still runs."""

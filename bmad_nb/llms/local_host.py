@@ -97,7 +97,7 @@ class Gate:
             self._quiet_since = time.monotonic()
 
     async def _requests(self, reader: asyncio.StreamReader, inner: asyncio.StreamWriter) -> None:
-        """Pass requests on, head by head, until the client closes or sends what is not read here."""
+        """Pass requests on, head by head, until the client closes or says no plain length."""
         while True:
             try:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -190,7 +190,7 @@ async def serve(config: dict[str, Any], answers: IO[str], ledger: Ledger) -> NoR
     listener = await asyncio.start_server(gate.pass_on, "127.0.0.1", 0, limit=MAX_HEAD_BYTES)
     port = listener.sockets[0].getsockname()[1]
     tell(answers, {"url": f"http://127.0.0.1:{port}/v1", "load_s": round(load_s, 3)})
-    while gate.idle_s < config["idle_s"] and os.getppid() == parent:
+    while gate.idle_s < config["idle_s"] and os.getppid() == parent:  # noqa: ASYNC110  (no event)
         await asyncio.sleep(min(1.0, config["idle_s"] / 4))
     os._exit(0)
 

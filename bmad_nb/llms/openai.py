@@ -355,7 +355,10 @@ class OpenAILLM:
                 f"{llm} cannot be asked: {self.card.missing}", llm=llm, hint=self.card.remedy
             )
         reply = await self.endpoint.post(
-            "/chat/completions", self._body(request), llm=llm, idempotency_key=request.idempotency_key
+            "/chat/completions",
+            self._body(request),
+            llm=llm,
+            idempotency_key=request.idempotency_key,
         )
         if not 200 <= reply.status < 300:
             raise failure(reply.status, reply.headers, reply.body, llm, self.endpoint.name)

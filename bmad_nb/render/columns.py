@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -123,6 +124,23 @@ def columns(rows: Iterable[CallRow]) -> tuple[Column, ...]:
         )
         for label, found in grouped.items()
     )
+
+
+def case_titles(rows: Iterable[CallRow]) -> dict[str, str]:
+    """Return what to call each case: its label, and where that is a number its prompt's start.
+
+    What all prompts have in common at their start says nothing, and is left out.
+    """
+    prompts = {row.case: row.messages[-1].text if row.messages else "" for row in rows}
+    first, last = min(prompts.values()), max(prompts.values())  # what these share, all share
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    shared = "".join(each for each, _ in same) if len(prompts) > 1 else ""
+    start = max(shared.rfind(" "), shared.rfind("\n")) + 1
+    titles = {}
+    for case, prompt in prompts.items():
+        own = " ".join(prompt[start : start + 200].split())
+        titles[case] = f"{case} · {own}" if case.isdecimal() and own else case
+    return titles
 
 
 def cases(rows: Iterable[CallRow]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from bmad_nb.render.base import (
     LABEL,
     LINE,
     MONO,
+    NO_MATH,
     NONE,
     PRE,
     SOFT,
@@ -156,8 +157,7 @@ def cost_words(row: CallRow) -> tuple[str, str]:
     sort = "simulated price" if row.simulated else "own machine" if row.runs_here else ""
     if row.from_store:
         was = usd(made_for(row))
-        past = "its price is unknown" if was == "price unknown" else f"it cost {was}"
-        note = f"from the store; {past} when it was made"
+        note = "stored, price unknown" if was == "price unknown" else f"stored, was {was}"
         return usd(row.cost_usd or Decimal(0)), f"{note}, {sort}" if sort else note
     if row.cost_usd is None:
         return "price unknown", sort
@@ -183,7 +183,7 @@ def latency_words(row: CallRow) -> tuple[str, str]:
     """Return a call's latency and what is to be said about it."""
     sort = "simulated" if row.simulated else ""
     if row.from_store:
-        took = f"from the store; it took {seconds(made_in(row))} when it was made"
+        took = f"stored, was {seconds(made_in(row))}"
         return seconds(row.latency_s or 0.0), f"{took}, {sort}" if sort else took
     if row.state != "answered" and row.latency_s is not None:
         return seconds(row.latency_s), f"until given up{', simulated' if sort else ''}"
@@ -264,7 +264,7 @@ def cut_note(shown: int, total: int, whole: str) -> Html:
 
 def card(name: str, *parts: str) -> Html:
     """Return the frame of a card."""
-    return tag("section", *parts, style=CARD, **{"aria-label": name})
+    return tag("section", *parts, style=CARD, **{"aria-label": name, "class": NO_MATH})
 
 
 def header(left: str, right: str, sentence: str, weak: Sequence[str]) -> Html:

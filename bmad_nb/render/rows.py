@@ -28,6 +28,7 @@ from bmad_nb.render.base import (
 from bmad_nb.render.columns import (
     Column,
     agreement,
+    case_titles,
     cases,
     columns,
     money,
@@ -114,7 +115,8 @@ def _table(
     ]  # fmt: skip
     contenders = {each.contender: each for each in shown}
     row_of = _scored_row if scored else _text_row
-    body = [row_of(case, shown, contenders, grouped[case]) for case in every[:MOST_ROWS]]
+    titles = case_titles(view.rows)
+    body = [row_of(titles[case], shown, contenders, grouped[case]) for case in every[:MOST_ROWS]]
     foot = _foot(shown, found, scored=scored, total=len(every), extra=len(last))
     more = len(every) - MOST_ROWS
     note = tag("div", f"{more:,} more {'case' if more == 1 else 'cases'}, in {view.name}.df",
@@ -138,7 +140,7 @@ def _case_head(case: str) -> Html:
     """Return the label of a case."""
     wrap = "white-space:nowrap" if len(case) <= 24 else "overflow-wrap:anywhere;min-width:150px"
     style = f"padding:4px 8px 4px 20px;{wrap}"
-    return cell(cut(case, 120) or "(no label)", name="th", scope="row", dir="auto", style=style)
+    return cell(cut(case, 80) or "(no label)", name="th", scope="row", dir="auto", style=style)
 
 
 def _scored_row(

@@ -14,6 +14,7 @@ from bmad_nb.render.base import (
     DIM,
     GREY,
     LINE,
+    NO_MATH,
     Html,
     cut,
     joined,
@@ -204,6 +205,7 @@ def scatter_html(chart: Scatter) -> Html:
             tag("thead", heads, style="border:none"), tag("tbody", *rows), style="font-size:12px"
         ),
         style="max-width:760px;font-size:13px;line-height:1.5;font-variant-numeric:tabular-nums",
+        **{"class": NO_MATH},
     )
 
 

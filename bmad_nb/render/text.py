@@ -12,6 +12,7 @@ from bmad_nb.events import CallRow
 from bmad_nb.render.base import (
     DIM,
     LABEL,
+    NO_MATH,
     NONE,
     ComparisonView,
     Html,
@@ -29,6 +30,7 @@ from bmad_nb.render.base import (
 )
 from bmad_nb.render.columns import (
     Column,
+    case_titles,
     cases,
     columns,
     money,
@@ -193,9 +195,12 @@ def _case_table(view: ComparisonView, shown: Sequence[Column], every: Sequence[s
     """Return the scores, or the answers cut short, case by case."""
     scored = any(row.score is not None for row in view.rows)
     rows = []
+    titles = case_titles(view.rows)
     for case in every[:MOST_ROWS]:
         cells = [each.at(case) for each in shown]
-        rows.append([_short(case, 40), *(_case_cell(each, scored=scored) for each in cells)])
+        rows.append(
+            [_short(titles[case], 40), *(_case_cell(each, scored=scored) for each in cells)]
+        )
     text = table_text(["case", *(_named(each) for each in shown)], rows)
     more = len(every) - MOST_ROWS
     return f"{text}\n{more:,} more, in {view.name}.df" if more > 0 else text
@@ -261,6 +266,7 @@ def answer_html(row: CallRow) -> str:
         score,
         tag("div", joined(parts, " · "), style=f"{LABEL};overflow-wrap:anywhere"),
         style="max-width:960px;font-size:13px;line-height:1.5;font-variant-numeric:tabular-nums",
+        **{"class": NO_MATH},
     )
 
 

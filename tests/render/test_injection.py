@@ -18,7 +18,7 @@ ALLOWED = {
     "line", "circle", "path", "text", "title",
 }  # fmt: skip
 ATTRIBUTES = {
-    "style", "scope", "dir", "open", "colspan", "role", "aria-label", "aria-hidden", "width",
+    "class", "style", "scope", "dir", "open", "colspan", "role", "aria-label", "aria-hidden", "width",
     "height", "viewbox", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "d", "fill", "stroke",
     "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap", "fill-opacity",
     "font-size", "font-family", "text-anchor", "xmlns",

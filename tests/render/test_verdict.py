@@ -11,7 +11,7 @@ import pytest
 from bmad_nb.render.columns import money
 from bmad_nb.render.compare import compare_html, lowest
 from bmad_nb.render.diff import changes
-from bmad_nb.render.stats import paired
+from bmad_nb.render.stats import _wider, paired
 from bmad_nb.render.text import compare_text
 from bmad_nb.render.verdict import verdict
 
@@ -106,21 +106,36 @@ def test_means_are_over_the_same_cases(row, view):
     assert 11 == len(found.ranked_cases)
 
 
-def test_false_winners_are_rare():
-    """Between two LLMs that are equally good, at most 5 % of comparisons show a difference."""
-    rng = random.Random(1)
-    shown = 0
-    for _ in range(150):
-        a, b = ([float(rng.random() < 0.7) for _ in range(12)] for _ in range(2))
-        shown += paired(a, {"b": b}).differences[0].shown
-    assert shown <= 0.05 * 150
+@pytest.mark.parametrize(
+    ("llms", "draw"),
+    [
+        (2, lambda rng: float(rng.random() < 0.7)),
+        (2, lambda rng: rng.random()),
+        (3, lambda rng: rng.random()),
+    ],
+)
+def test_false_differences_are_rare(llms, draw):
+    """Among equally good LLMs few comparisons show any difference, as "95 % together" promises."""
+    rng, wrong = random.Random(1), 0
+    for _ in range(100):
+        scores = sorted(([draw(rng) for _ in range(12)] for _ in range(llms)), key=sum)
+        best = scores.pop()
+        found = paired(best, {str(at): each for at, each in enumerate(scores)})
+        wrong += any(each.shown for each in found.differences)
+    assert wrong <= 10
 
 
-def test_bonferroni_level():
-    """Five comparisons are made at 99 % each, which is 95 % taken together."""
+def test_level_counts_all_pairs():
+    """The best of six is chosen among 15 pairs, so each interval is at 99.7 %."""
     found = paired([0.5] * 12, {str(n): [0.4] * 12 for n in range(5)})
-    assert ("99 %", 8) == (found.percent, found.needed)
+    assert ("99.7 %", 10) == (found.percent, found.needed)
+    assert "15 pairs" in found.method
     assert "95 % taken together" in found.method
+
+
+def test_widening_is_that_of_students_t():
+    """For 12 cases and 5 % the interval is wider by t / z = 2.201 / 1.960 and the root of 12 / 11."""
+    assert pytest.approx(2.201 / 1.960 * (12 / 11) ** 0.5, abs=0.002) == _wider(12, 0.05)
 
 
 def test_many_cases_use_the_normal_approximation():
@@ -183,7 +198,7 @@ def test_simulated_is_never_cheapest(row):
         ("cut at 200 tokens", {"finish_reason": "length"}),
         ("(empty answer)", {"text": ""}),
         (
-            "from the store; it cost $0.003 when it was made",
+            "stored, was $0.003",
             {"from_store": True, "cost_usd": Decimal(0), "original_cost_usd": Decimal("0.003")},
         ),
     ],

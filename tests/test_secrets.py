@@ -1,0 +1,114 @@
+"""Keys: they show as stars, are references only, and vanish from every text that is kept."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import logging
+import pickle
+import traceback
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bmad_nb.errors import SettingsError
+from bmad_nb.secrets import Secret, env_name, redact, resolve
+
+KEY = "sk-canary+/=0123456789"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        repr,
+        str,
+        "{}".format,
+        "{:>40}".format,
+        "{!r}".format,
+        lambda secret: f"{secret}",
+        lambda secret: "%s" % secret,  # noqa: UP031
+        lambda secret: repr([secret]),
+        lambda secret: repr({"key": secret}),
+        lambda secret: logging.LogRecord("x", 1, "x", 1, "%s", (secret,), None).getMessage(),
+    ],
+)
+def test_a_secret_shows_as_stars(shown: Callable[[Any], str]) -> None:
+    """However a secret is printed, there are stars and nothing of the key."""
+    text = shown(Secret(KEY))
+    assert "***" in text
+    assert KEY not in text
+
+
+@pytest.mark.parametrize("use", [pickle.dumps, copy.copy, copy.deepcopy, json.dumps, vars])
+def test_a_secret_is_not_serialised(use: Callable[[Any], Any]) -> None:
+    """Serialising or copying a secret fails, and the error does not show the key."""
+    with pytest.raises(TypeError) as caught:
+        use(Secret(KEY))
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_key_itself_is_had_on_request_only() -> None:
+    """`reveal` gives the key to the code that sets the header."""
+    assert KEY == Secret(KEY).reveal()
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda key: key,
+        lambda key: urllib.parse.quote(key, safe=""),
+        lambda key: base64.b64encode(key.encode()).decode(),
+        lambda key: base64.urlsafe_b64encode(key.encode()).decode(),
+    ],
+)
+def test_the_redactor_knows_the_spellings_of_a_key(spell: Callable[[str], str]) -> None:
+    """The key, its URL form and its base64 forms are taken out of a text."""
+    Secret(KEY)
+    text = f"before {spell(KEY)} after"
+    assert KEY not in redact(text)
+    assert spell(KEY) not in redact(text)
+    assert redact(text).startswith("before ***")
+    assert redact(text).endswith(" after")
+
+
+def test_a_longer_key_is_taken_out_before_its_beginning() -> None:
+    """Where one key begins as another, no rest of the longer one is left."""
+    Secret("abcdefgh-1")
+    Secret("abcdefgh-1-2-3-rest")
+    assert "*** ***" == redact("abcdefgh-1-2-3-rest abcdefgh-1")
+
+
+def test_a_very_short_key_does_not_blank_out_words() -> None:
+    """A key of less than six characters is not searched for: it would be an ordinary word."""
+    Secret("cat")
+    assert "concatenate" == redact("concatenate")
+
+
+@pytest.mark.parametrize("text", ["", "plain text", "ü \ud800 \x00"])
+def test_a_text_without_a_key_is_unchanged(text: str) -> None:
+    """The redactor leaves other texts alone."""
+    assert text == redact(text)
+
+
+def test_a_reference_names_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """env:NAME is the variable's value, without space around it; unset or empty is None."""
+    assert "MY_KEY2" == env_name("env:MY_KEY2")
+    assert resolve("env:MY_KEY2") is None
+    monkeypatch.setenv("MY_KEY2", "  ")
+    assert resolve("env:MY_KEY2") is None
+    monkeypatch.setenv("MY_KEY2", f" {KEY}\n")
+    found = resolve("env:MY_KEY2")
+    assert found is not None
+    assert KEY == found.reveal()
+
+
+@pytest.mark.parametrize("text", [KEY, "", "env:", "env:1A", "env:A B", "ENV:A", "env:A\n", "$A"])
+def test_what_is_not_a_reference_is_refused_and_not_repeated(text: str) -> None:
+    """Anything but env:NAME is a SettingsError that does not say what it was."""
+    with pytest.raises(SettingsError) as caught:
+        env_name(text)
+    if len(text) > 4:
+        assert text not in str(caught.value)
