@@ -23,7 +23,7 @@ def holes(template: str) -> set[str]:
     ['a', 'c']
     """
     found: set[str] = set()
-    for match in HOLE.finditer(template):
+    for match in HOLE.finditer(template[: _end(template)]):
         found |= expressions.names(expressions.parse(match.group(1)))
     return found
 
@@ -46,7 +46,13 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
             line = template.count("\n", 0, match.start()) + 1
             raise type(error)(f"Line {line} of the prompt: {error.what}", hint=error.hint) from None
 
-    return HOLE.sub(value_of, template)
+    end = _end(template)
+    return HOLE.sub(value_of, template[:end]) + template[end:]
+
+
+def _end(template: str) -> int:
+    """Return where the last hole may end; the search for an end behind that would take long."""
+    return template.rfind("}}") + 2
 
 
 def as_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from bmad_nb.errors import SettingsError
 
-_REFERENCE = re.compile(r"^env:([A-Za-z_][A-Za-z0-9_]*)$")
+_REFERENCE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 _known: set[str] = set()
 _known_lock = threading.Lock()
 
@@ -64,7 +64,7 @@ def env_name(reference: str) -> str:
     Raises:
         SettingsError: it is not a reference; it is not repeated, for it may be a key.
     """
-    match = _REFERENCE.match(reference)
+    match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise SettingsError(
             "An api_key must be a reference, not a key.",

@@ -201,7 +201,7 @@ def _killed(
             child.kill()
             child.wait(10)
             return child.returncode == -signal.SIGKILL
-        time.sleep(0.001)
+        time.sleep(0.01 if due_s is None else 0.001)
     return False
 
 

@@ -91,9 +91,7 @@ def test_an_empty_config_variable_means_no_file(
     assert [] == found.files
 
 
-def test_the_nearest_project_file_is_read(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_nearest_project_file_is_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search goes upwards and ends at the first bmad.toml or [tool.bmad]."""
     (project / "bmad.toml").write_text(limit(4))
     inner = project / "a" / "b"
