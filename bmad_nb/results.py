@@ -85,7 +85,12 @@ class Result:
 
     @property
     def best(self) -> CallRow | None:
-        """The answer with the highest score; None without scores or with a tie on top."""
+        """The answer with the highest score; None without scores, with a tie, or over several cases.
+
+        Over cases the card's verdict says which LLM is best, and whether that is shown.
+        """
+        if len({row.case for row in self.rows}) > 1:
+            return None
         scored = sorted(
             (r for r in self.rows if r.state == "answered" and r.score is not None),
             key=lambda r: r.score or 0.0,

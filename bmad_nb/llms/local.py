@@ -128,11 +128,9 @@ class LocalLLM:
         llm, child = await self._client()
         try:
             return await llm.complete(seeded)
-        except ConnectionFailed:
-            if child.lives():
-                raise
-        # it was killed or went idle at this moment; asking again is free
-        llm, child = await self._client()
+        except ConnectionFailed:  # it was killed or went idle at this moment; asking again is free
+            await asyncio.to_thread(child.ends_within, 0.5)
+        llm, _ = await self._client()
         return await llm.complete(seeded)
 
     async def request_count(self) -> int | None:
@@ -316,6 +314,14 @@ class _Child:
         """Return whether the process still runs."""
         return self._process.poll() is None
 
+    def ends_within(self, timeout_s: float) -> bool:
+        """Wait for the process's end; its connections break a moment before it is seen as dead."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def requests(self) -> int | None:
         """Return how many requests the child has counted; None if it died meanwhile."""
         with self._talk:
@@ -331,9 +337,7 @@ class _Child:
                     pipe.close()
             except OSError:
                 pass
-        try:
-            self._process.wait(timeout=0.5)
-        except subprocess.TimeoutExpired:
+        if not self.ends_within(0.5):
             self._process.kill()
             self._process.wait()
 
@@ -360,10 +364,7 @@ class _Child:
         return {}
 
     def _did_not_start(self, model: EmbeddedModel, why: str) -> LocalModelUnavailable:
-        try:
-            code: int | None = self._process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            code = None
+        code = self._process.returncode if self.ends_within(1.0) else None
         self._errors.seek(0)
         words = self._errors.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
         if code is None:
