@@ -21,7 +21,10 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "ceph",
 
 
 def private_folder(folder: Path) -> None:
-    """Make `folder` with mode 0700, hidden from git.
+    """Make `folder` with mode 0700, hidden from git; one that is not ours stays as it is.
+
+    A store that is named by hand may lie in any folder, such as a home: its rights and what git
+    sees of it are the user's affair. The store's files are private in any case.
 
     Raises:
         StoreError: it is a link, belongs to somebody else, or cannot be made.
@@ -31,12 +34,15 @@ def private_folder(folder: Path) -> None:
             f"The store's folder {folder} is a link.", hint="Set BMAD_STORE to the place itself."
         )
     try:
+        ours = folder.name == ".bmad" or not folder.exists()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
             raise StoreError(
                 f"The store's folder {folder} belongs to another user.",
                 hint="Set BMAD_STORE to a place of your own.",
             )
+        if not ours:
+            return
         folder.chmod(0o700)
         ignore = folder / ".gitignore"
         if not ignore.exists():

@@ -19,6 +19,7 @@ from bmad_nb.llms.base import LLM, Card
 from bmad_nb.messages import Completion, Price, Request, fingerprint
 from bmad_nb.results import Result
 from bmad_nb.scorers.numeric import scorer_for
+from bmad_nb.secrets import redact
 from bmad_nb.settings import EngineSettings
 from bmad_nb.store import Store, now_utc
 
@@ -275,7 +276,7 @@ def _row(call_id: str, run_id: str, cell: Cell, price: Price | None) -> CallRow:
         variant=cell.variant,
         sample=request.sample,
         case=cell.case,
-        messages=request.messages,
+        messages=tuple(dataclasses.replace(m, text=redact(m.text)) for m in request.messages),
         max_tokens=request.max_tokens,
         reference=cell.reference,
         price_source=price.source if price else "",

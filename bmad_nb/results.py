@@ -85,7 +85,7 @@ class Result:
 
     @property
     def best(self) -> CallRow | None:
-        """The answer with the highest score; None without scores, with a tie, or over several cases.
+        """The answer with the highest score; None without scores, with a tie, or over cases.
 
         Over cases the card's verdict says which LLM is best, and whether that is shown.
         """

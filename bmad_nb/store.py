@@ -80,22 +80,35 @@ class Store:
 
     async def _flush(self) -> None:
         while self._batch:
-            waited_s = 0.0
-            while not self._lock.try_acquire():
-                waited_s += 0.002
-                if waited_s > self._lock.timeout_s:
-                    self._settle(self._lock.locked_out())
-                    return
-                await asyncio.sleep(0.002)
-            batch, self._batch = self._batch, []
             try:
-                self._write(batch)
+                await self._acquire()
+                try:
+                    batch, self._batch = self._batch, []
+                    self._write(batch)
+                finally:
+                    self._lock.release()
             except StoreError as error:
                 self._settle(error)
+            except Exception as error:  # noqa: BLE001  (whatever it is, somebody waits for it)
+                self._settle(self._unwritable(error))
             else:
                 self._settle(None)
-            finally:
-                self._lock.release()
+
+    async def _acquire(self) -> None:
+        if self._writer is None:
+            private_folder(self.path.parent)
+        waited_s = 0.0
+        while not self._lock.try_acquire():
+            waited_s += 0.002
+            if waited_s > self._lock.timeout_s:
+                raise self._lock.locked_out()
+            await asyncio.sleep(0.002)
+
+    def _unwritable(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"The store {self.path} cannot take a value: {type(error).__name__}: {error}.",
+            hint="That is a defect of bmad_nb or of an LLM of yours; nothing of it was written.",
+        )
 
     def _settle(self, error: StoreError | None) -> None:
         done, self._batch_done = self._batch_done, None
@@ -178,7 +191,7 @@ class Store:
     @contextlib.contextmanager
     def reader(self) -> Iterator[sqlite3.Connection | None]:
         """Give a read-only connection, or None where there is no store yet."""
-        if not self.path.exists():
+        if not self.path.exists() or (self.path.stat().st_size == 0 and not self._held_before()):
             yield None
             return
         with self._typed_errors():
@@ -280,6 +293,8 @@ class Store:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             self._check_version(version)
+            if version == 0:
+                self._check_new(connection)
             if write:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(f"PRAGMA synchronous = {self._sync}")
@@ -300,6 +315,25 @@ class Store:
                 hint="Update bmad_nb, or set BMAD_STORE to another file.",
             )
 
+    def _check_new(self, connection: sqlite3.Connection) -> None:
+        """Refuse a file without our format that is not simply a new one."""
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StoreCorrupt(
+                f"{self.path} is not a store: another program keeps its tables there.",
+                hint="It was left as it is. Set BMAD_STORE to another file.",
+            )
+        if self._held_before():
+            raise self._emptied()
+
+    def _held_before(self) -> bool:
+        return self._lock.path.exists() and self._lock.path.stat().st_size > 0
+
+    def _emptied(self) -> StoreCorrupt:
+        return StoreCorrupt(
+            f"{self.path} is empty, but it held a store before.",
+            hint=f"Put a copy back, or remove {self.path} to begin a new store.",
+        )
+
     def _prepare(self) -> None:
         """Make the file, private to the user, before SQLite would make it readable by others."""
         private_folder(self.path.parent)
@@ -309,13 +343,11 @@ class Store:
                 f"{self.path} lies on a network file system ({kind}), where locks are not safe.",
                 hint="Set BMAD_STORE to a file on a local disk.",
             )
-        made_before = self._lock.path.exists() and self._lock.path.stat().st_size > 0
+        if not self.path.exists() and self._held_before():
+            self._lock.path.write_text("")  # removed on purpose: a new store begins
         private_file(self.path)
-        if made_before and self.path.stat().st_size == 0:
-            raise StoreCorrupt(
-                f"{self.path} is empty, but it held a store before.",
-                hint=f"Put a copy back, or remove {self._lock.path} to begin a new store.",
-            )
+        if self.path.stat().st_size == 0 and self._held_before():
+            raise self._emptied()
 
     @contextlib.contextmanager
     def _typed_errors(self) -> Iterator[None]:

@@ -153,11 +153,12 @@ def show(front: Front, run_id: str, out: str | None, as_json: bool) -> Any:
 
 
 @bmad.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="print JSON (shell)")
 @click.pass_context
-def models(context: click.Context) -> Any:
+def models(context: click.Context, as_json: bool) -> Any:
     """List LLMs; install or verify the embedded model."""
     if context.invoked_subcommand is None:
-        return context.invoke(list_models)
+        return context.invoke(list_models, as_json=as_json)
     return None
 
 

@@ -56,7 +56,6 @@ class Workspace:
         budget_usd: float | str | Decimal | None = None,
     ) -> None:
         """Read the settings; no file is made and nobody is contacted."""
-        _open.add(self)
         self.found = settings.find(config, store)
         self.settings = self.found.settings
         self.store = Store(self.found.store, sync=self.settings.store.sync)
@@ -66,6 +65,7 @@ class Workspace:
         self._budgets = {simulated: Budget(limit) for simulated in (False, True)}
         self.on_tick: Callable[[], None] | None = None
         """Called about ten times a second while a blocking call waits; shows progress."""
+        _open.add(self)
 
     # --- asking -------------------------------------------------------------------------------
 

@@ -18,9 +18,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     for name in list(os.environ):
-        if name.endswith("_API_KEY") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-        elif name.startswith("BMAD_") and name != "BMAD_CACHE":
+        if (
+            name.endswith("_API_KEY")
+            or name.lower().endswith("_proxy")
+            or (name.startswith("BMAD_") and name != "BMAD_CACHE")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     default_workspace.cache_clear()

@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="replace")  # a prompt from a pipe may be any bytes
     try:
         result = _run(words)
         if result is not None and not isinstance(result, int):
@@ -65,7 +67,7 @@ def _run(words: list[str]) -> Any:
     front = verbs.Front(workspace, "shell", say=_say)
     if sys.stderr.isatty():
         workspace.on_tick = _Ticker(workspace)
-    return verbs.call(front, words)
+    return verbs.call(front, words or ["--help"])
 
 
 class _Ticker:

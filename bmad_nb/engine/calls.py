@@ -16,6 +16,7 @@ from typing import Protocol
 from bmad_nb.errors import BudgetExceeded, LLMError, TimedOut
 from bmad_nb.events import CallEnded, CallIntended, CallRow, Journal
 from bmad_nb.messages import Completion, Request, Usage
+from bmad_nb.secrets import redact
 
 Now = Callable[[], str]
 
@@ -198,7 +199,7 @@ class Calls:
         return dataclasses.replace(
             row,
             state="answered",
-            text=completion.text,
+            text=redact(completion.text),  # as the store keeps it
             finish_reason=_word(completion.finish_reason),
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
@@ -220,9 +221,9 @@ class Calls:
         return dataclasses.replace(
             row,
             state="failed",
-            error=error.what,
+            error=redact(error.what),
             error_kind=type(error).__name__,
-            error_hint=error.hint,
+            error_hint=redact(error.hint),
             billed=error.billed,
             cost_usd=Decimal(0) if error.billed == "no" else None,
             ended_utc=self._now(),

@@ -22,7 +22,9 @@ def test_cases_with_numbers_for_labels_show_what_differs_in_their_prompts():
     from bmad_nb.render.columns import case_titles
 
     def asked(case: str, prompt: str) -> CallRow:
-        return CallRow("c", "r", "a/one", "k", "answered", case=case, messages=(Message("user", prompt),))
+        return CallRow(
+            "c", "r", "a/one", "k", "answered", case=case, messages=(Message("user", prompt),)
+        )
 
     rows = [asked("0", "Capital of France? One word."), asked("1", "Capital of Fiji? One word.")]
 

@@ -1,0 +1,330 @@
+"""Asking and comparing through the workspace: what is stored, what is paid, what is said."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bmad_nb.errors import (
+    AuthenticationFailed,
+    BadAnswer,
+    MissingInput,
+    RunFailed,
+    RunPaused,
+    UnknownName,
+    UnknownRun,
+    UsageProblem,
+)
+from bmad_nb.messages import Completion, Price, Usage
+from bmad_nb.workspace import Workspace
+
+PRICE = Price(Decimal(1000), Decimal(1000), source="test", as_of="2026-11-01")
+"""A tenth of a cent a token, so that few calls spend a budget."""
+
+
+class Counter:
+    """An LLM that counts its calls and answers with the last message in capitals."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    async def __call__(self, messages):
+        self.calls.append(messages[-1].text)
+        return Completion(messages[-1].text.upper(), Usage(input_tokens=1, output_tokens=1))
+
+
+@pytest.fixture
+def counter(ws):
+    """Add a counting LLM with a price as `own/counter`."""
+    function = Counter()
+
+    async def asked(messages):
+        return await function(messages)
+
+    ws.add_llm("counter", asked, price=PRICE)
+    return function
+
+
+def test_an_equal_request_is_answered_from_the_store(ws, counter):
+    """The second time no call is made: it costs nothing, and what it cost is still known."""
+    first = ws.ask("hello", "counter")
+    second = ws.ask("hello", "counter")
+
+    assert ["hello"] == counter.calls
+    assert "HELLO" == str(second)
+    assert Decimal("0.002") == first.cost_usd
+    assert Decimal(0) == second.cost_usd
+    assert Decimal("0.002") == second.rows[0].original_cost_usd
+    assert second.rows[0].from_store
+
+
+def test_another_parameter_or_sample_is_another_request(ws, counter):
+    """Temperature, sample and system message each make a request of its own."""
+    ws.compare("hello", "counter", samples=2, vary={"temperature": [0, 1]})
+    ws.ask("hello", "counter", system="be brief")
+
+    assert 5 == len(counter.calls)
+
+
+def test_fresh_asks_anew(ws, counter):
+    """With fresh=True a stored answer is not used."""
+    ws.ask("hello", "counter")
+    ws.ask("hello", "counter", fresh=True)
+
+    assert 2 == len(counter.calls)
+
+
+def test_equal_requests_of_one_run_are_sent_once(ws, counter):
+    """Two cases with the same prompt share one call."""
+    result = ws.compare("{{ word }}", "counter", over=[{"word": "a"}, {"word": "a"}])
+
+    assert ["a"] == counter.calls
+    assert ["A", "A"] == [row.text for row in result.rows]
+    assert Decimal("0.002") == result.cost_usd
+
+
+def test_over_fills_holes_and_scores_against_a_column(ws, counter):
+    """Each row of a DataFrame is a case; its columns fill the prompt and hold the right answer."""
+    cases = pd.DataFrame({"word": ["yes", "no"], "right": ["Yes.", "maybe"]}, index=["x", "y"])
+    result = ws.compare("{{ word }}", "counter", over=cases, reference="right")
+
+    assert ["x", "y"] == [row.case for row in result.rows]
+    assert [1.0, 0.0] == [row.score for row in result.rows]
+    assert ["exact", "exact"] == list(result.df["scorer"])
+
+
+def test_a_hole_without_a_value_stops_before_anything_is_sent(ws, counter):
+    """A missing column is a typed error with the nearest name, and no call is made."""
+    with pytest.raises(MissingInput, match="Did you mean word"):
+        ws.compare("{{ wrd }}", "counter", over=[{"word": "a"}])
+
+    assert [] == counter.calls
+
+
+def test_a_prompt_without_inputs_is_not_a_template(ws, counter):
+    """Braces in a prompt from Python stand for themselves."""
+    ws.ask("{{ not a hole }}", "counter")
+
+    assert ["{{ not a hole }}"] == counter.calls
+
+
+def test_a_failed_llm_keeps_the_others(ws, counter):
+    """One LLM that fails has a row with its error; the others' answers are there."""
+
+    def broken(messages):
+        raise ValueError("no luck")
+
+    ws.add_llm("broken", broken)
+    result = ws.compare("hello", ["counter", "broken"])
+
+    assert ["answered", "failed"] == [row.state for row in result.rows]
+    assert "no luck" in result.rows[1].error
+    assert "completed" == result.run.status
+
+
+def test_a_failed_call_is_asked_again(ws):
+    """An error is never served from the store."""
+    answers = iter([ValueError("first"), "second"])
+
+    def moody(messages):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    ws.add_llm("moody", moody)
+    with pytest.raises(BadAnswer, match="first"):
+        ws.ask("hello", "moody")
+
+    assert "second" == str(ws.ask("hello", "moody"))
+
+
+def test_no_answer_at_all_is_an_error_that_carries_the_rows(ws):
+    """If every call failed the comparison raises, and the rows are on the error."""
+
+    def broken(messages):
+        raise ValueError("no luck")
+
+    ws.add_llm("broken", broken)
+    with pytest.raises(RunFailed, match="no luck") as caught:
+        ws.compare("hello", ["broken"])
+
+    assert ["failed"] == [row.state for row in caught.value.result.rows]
+    assert "failed" == ws.store.run(caught.value.run_id).status
+
+
+def test_a_budget_is_never_passed_and_a_raised_one_goes_on(ws, counter):
+    """Money for three of six calls makes three; the same run then makes only the rest."""
+    cases = [{"word": f"w{n}"} for n in range(6)]
+    # worst case of a call: 34 bytes of prompt and frame and 2 tokens of answer, a tenth of a cent each
+    options = {"over": cases, "max_tokens": 2}
+    with pytest.raises(RunPaused, match="could cost") as caught:
+        ws.compare("{{ word }}", "counter", **options, budget_usd=Decimal("0.041"))
+    made = len(counter.calls)
+    first = caught.value
+
+    assert 0 < made < 6
+    assert first.result.cost_usd <= Decimal("0.041")
+    assert "limit" == ws.store.run(first.run_id).reason
+
+    result = ws.compare("{{ word }}", "counter", **options, budget_usd="1")
+
+    assert 6 == len(counter.calls)
+    assert first.run_id == result.id
+    assert Decimal("0.012") == result.cost_usd
+    assert "completed" == ws.store.run(result.id).status
+
+
+def test_what_a_paused_run_spent_counts_when_it_goes_on(ws, counter):
+    """The same limit again allows no further call: the limit is a total, not a ration."""
+    options = {"over": [{"word": f"w{n}"} for n in range(6)], "max_tokens": 2}
+    for _ in range(2):
+        with pytest.raises(RunPaused):
+            ws.compare("{{ word }}", "counter", **options, budget_usd=Decimal("0.041"))
+
+    spent = ws.calls()["cost_usd"].sum()
+    assert spent <= 0.041
+
+
+def test_a_workspace_budget_holds_over_all_its_runs(project, counter):
+    """The limit of the workspace is shared by its runs."""
+    space = Workspace(store=project / "other" / "b.db", budget_usd="0.04")
+    space.catalog.add(counter_llm := _priced())
+    space.ask("a", counter_llm.card.id, max_tokens=2)
+    with pytest.raises(RunPaused):
+        for n in range(9):
+            space.ask(f"b{n}", counter_llm.card.id, max_tokens=2)
+
+    assert space.calls()["cost_usd"].sum() <= 0.04
+    space.close()
+
+
+def _priced():
+    from bmad_nb.llms.function import FunctionLLM
+
+    async def answer(messages):
+        return Completion("x", Usage(input_tokens=1, output_tokens=1))
+
+    return FunctionLLM("own/priced", answer, price=PRICE)
+
+
+def test_without_a_price_a_budget_refuses(ws):
+    """An LLM whose price nobody knows is not asked under a budget."""
+    ws.add_llm("free", lambda messages: "x")
+    with pytest.raises(RunPaused, match="price of own/free is unknown"):
+        ws.ask("hello", "free", budget_usd=1)
+
+
+def test_simulated_money_stands_apart(ws):
+    """What a simulated LLM costs is not in the cost of a run."""
+    result = ws.ask("What is 2 + 2?", "hasty")
+
+    assert Decimal(0) == result.cost_usd
+    assert result.simulated_cost_usd > 0
+    assert result.rows[0].simulated
+
+
+def test_the_awaitable_forms_give_the_same(ws, counter):
+    """aask and acompare work inside a running loop, and use the same store."""
+
+    async def both():
+        one = await ws.aask("hello", "counter")
+        two = await ws.acompare("hello", ["counter"])
+        return str(one), str(two)
+
+    assert ("HELLO", "HELLO") == asyncio.run(both())
+    assert ["hello"] == counter.calls
+
+
+def test_a_blocking_call_inside_a_running_loop_works(ws, counter):
+    """ask() can be called from a coroutine, as in a cell, without any patch."""
+
+    async def cell():
+        return str(ws.ask("hello", "counter"))
+
+    assert "HELLO" == asyncio.run(cell())
+
+
+@pytest.mark.parametrize(
+    ("expected", "call"),
+    [
+        (UnknownName, lambda ws: ws.ask("x", "sim/carefull")),
+        (UnknownName, lambda ws: ws.ask("x", "sim/careful?temprature=1")),
+        (UnknownName, lambda ws: ws.ask("x", "sim/careful", temprature=1)),
+        (UsageProblem, lambda ws: ws.ask("x", "sim/*")),
+        (UsageProblem, lambda ws: ws.ask("x", "sim/careful", over=[{"a": 1}])),
+        (UsageProblem, lambda ws: ws.ask("  ", "sim/careful")),
+        (UsageProblem, lambda ws: ws.compare("x", "sim/careful", judge="sim/hasty")),
+        (UsageProblem, lambda ws: ws.compare("x", "sim/careful", samples=0)),
+        (UsageProblem, lambda ws: ws.compare("x", "sim/careful", over=[])),
+        (UsageProblem, lambda ws: ws.compare("x", "sim/careful", budget_usd=-1)),
+        (UsageProblem, lambda ws: ws.compare("x", "")),
+        (UsageProblem, lambda ws: ws.add_llm("odd", 3)),
+        (UnknownRun, lambda ws: ws.run_of("nothing")),
+    ],
+)
+def test_wrong_use_is_one_typed_error(ws, expected, call):
+    """Whatever is wrong with a call is said by one error of ours, and nothing is stored."""
+    with pytest.raises(expected):
+        call(ws)
+
+    assert [] == ws.store.calls()
+
+
+def test_a_missing_key_names_its_variable_and_contacts_nobody(ws):
+    """Without OPENAI_API_KEY the error says so, and what works without a key."""
+    with pytest.raises(AuthenticationFailed, match=r"OPENAI_API_KEY .* sim/careful"):
+        ws.ask("hello", "openai/gpt-x")
+
+
+def test_a_stored_run_can_be_shown_again(ws, counter):
+    """run_of gives the rows of a run by the beginning of its id."""
+    result = ws.compare("hello", ["counter", "sim/hasty"])
+    again = ws.run_of(result.id[:6])
+
+    assert [row.text for row in result.rows] == [row.text for row in again.rows]
+    assert 1 == len(ws.runs())
+
+
+KILLED = """
+import os, signal, sys
+from bmad_nb.workspace import Workspace
+
+ws = Workspace(store=sys.argv[1])
+
+def answer(messages):
+    if messages[-1].text == "w3":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+ws.add_llm("mortal", answer)
+ws.compare("{{ word }}", "mortal", over=[{"word": f"w{n}"} for n in range(6)])
+"""
+
+
+def test_a_run_of_a_killed_process_is_shown_as_interrupted_and_goes_on(project: Path):
+    """After kill -9 the run is interrupted, its broken call may have been billed, and it goes on."""
+    store = project / ".bmad" / "bmad.db"
+    config = project / "bmad.toml"
+    config.write_text("[engine]\nmax_concurrent_tasks = 1\n")
+    script = project / "killed.py"
+    script.write_text(textwrap.dedent(KILLED))
+    done = subprocess.run([sys.executable, script, store], cwd=project, env=os.environ)
+
+    assert -signal.SIGKILL == done.returncode
+
+    space = Workspace(store=store)
+    run = space.runs().iloc[0]
+    assert "interrupted" == run["status"]
+    assert 1 == run["maybe_billed"]
+    assert ["answered"] * 3 + ["lost"] == list(space.calls()["state"])
+    space.close()
