@@ -172,10 +172,16 @@ class Owner:
         )
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process made the file, and not the one it was forked from, and has it."""
+        return self.pid == os.getpid() and self._path.exists()
+
     def close(self) -> None:
         """Let go; runs of this owner that still say running are then interrupted."""
         if self._descriptor >= 0:
-            self._path.unlink(missing_ok=True)
+            if self.pid == os.getpid():  # in a fork the file is the parent's
+                self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import math
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ def expand(
     if isinstance(samples, bool) or not isinstance(samples, int):
         raise UsageProblem(f"samples must be a whole number, not {samples!r}.")
     count = len(cases) * len(choices) * len(settings) * samples
-    if samples < 1 or count > MAX_CALLS:
+    if not 1 <= count <= MAX_CALLS:
         raise UsageProblem(f"That would be {count} calls; 1 to {MAX_CALLS} can be made at a time.")
     cells = []
     for case in cases:
@@ -203,6 +204,10 @@ def _request(
     max_tokens = rest.pop("max_tokens", llm.card.default_max_tokens)
     if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
         raise UsageProblem(f"max_tokens must be a whole number above 0, not {max_tokens!r}.")
+    for name, value in rest.items():
+        endless = isinstance(value, float) and not math.isfinite(value)
+        if endless or not isinstance(value, str | int | float | bool | None):
+            raise UsageProblem(f"{name} must be a number or a word, not {value!r}.")
     return Request(
         llm=llm.card.id,
         identity=llm.card.identity,

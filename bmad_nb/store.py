@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -31,6 +30,8 @@ from bmad_nb._files import (
 from bmad_nb.errors import StoreCorrupt, StoreError, StoreTooNew, UnknownRun
 from bmad_nb.events import CallRow, Event, RunEnded, RunRow, RunStarted
 from bmad_nb.messages import canonical_json
+
+_abandoned: list[sqlite3.Connection] = []
 
 
 def now_utc() -> str:
@@ -142,7 +143,9 @@ class Store:
 
     def owner_name(self) -> str:
         """Return the name under which this process owns its runs."""
-        if self._owner is None or self._owner.pid != os.getpid():
+        if self._owner is not None and not self._owner.is_ours:
+            self._abandon()
+        if self._owner is None:
             private_folder(self.path.parent)
             self._owner = Owner(self._owners)
         return self._owner.name
@@ -255,13 +258,23 @@ class Store:
     def close(self) -> None:
         """Close this process's writer and let go of its runs."""
         with self._opening:
+            if self._owner is not None and not self._owner.is_ours:
+                self._abandon()
             if self._writer is not None:
-                with self._lock.held():
+                with self._lock.held() if self.path.exists() else contextlib.nullcontext():
                     self._writer.close()
                 self._writer = None
             if self._owner is not None:
                 self._owner.close()
                 self._owner = None
+
+    def _abandon(self) -> None:
+        """Let go of a connection that a fork copied, or whose folder was removed."""
+        if self._writer is not None:
+            _abandoned.append(self._writer)  # SQLite would tidy up the parent's files on closing
+        if self._owner is not None:
+            self._owner.close()
+        self._writer = self._owner = None
 
     def _runs_in(
         self, connection: sqlite3.Connection, where: str = "", *values: str

@@ -20,7 +20,9 @@ from jupyter_client.manager import KernelManager
 ROOT = Path(__file__).resolve().parents[1]
 MIME = "application/vnd.bmad.run+json"
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_LEAKS = re.compile(r"^(BMAD_(?!CACHE$).*|JUPYTER_.*|IPYTHON.*|PYTEST_.*|.*_API_KEY|.*_proxy)$", re.IGNORECASE)
+_LEAKS = re.compile(
+    r"^(BMAD_(?!CACHE$).*|JUPYTER_.*|IPYTHON.*|PYTEST_.*|.*_API_KEY|.*_proxy)$", re.IGNORECASE
+)
 
 
 def clean_environment(home: Path, **more: str) -> dict[str, str]:

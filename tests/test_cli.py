@@ -99,23 +99,33 @@ def test_ask_prints_the_answer(folder: Path) -> None:
 def test_a_prompt_comes_from_standard_input(folder: Path) -> None:
     """Without words, or with `-`, the prompt is read from standard input, whatever bytes it has."""
     for words in ((), ("-",)):
-        run = data(bmad(folder, "ask", "-m", "sim/careful", "--json", *words, stdin="What is 2 + 3?"))
+        run = data(
+            bmad(folder, "ask", "-m", "sim/careful", "--json", *words, stdin="What is 2 + 3?")
+        )
         assert run["rows"][0]["text"] == "5"
-    odd = bmad(folder, "ask", "-m", "sim/careful", stdin=b"abc \xff\xfe", PYTHONIOENCODING="utf-8:strict")
+    odd = bmad(
+        folder, "ask", "-m", "sim/careful", stdin=b"abc \xff\xfe", PYTHONIOENCODING="utf-8:strict"
+    )
     assert odd.returncode == 0, odd.stderr
     assert bmad(folder, "ask", "-m", "sim/careful").returncode == 2
 
 
 def test_json_is_all_that_json_prints(folder: Path) -> None:
     """`--json` prints one JSON value for every verb that has it."""
-    run = data(bmad(folder, "compare", "-m", "sim/careful,hasty", "-n", "2", "--json", "What is 1 + 1?"))
+    run = data(
+        bmad(folder, "compare", "-m", "sim/careful,hasty", "-n", "2", "--json", "What is 1 + 1?")
+    )
     assert (run["verb"], run["status"], len(run["rows"])) == ("compare", "completed", 4)
     assert data(bmad(folder, "show", run["run_id"], "--json"))["rows"] == run["rows"]
     runs = data(bmad(folder, "runs", "--json"))
     assert [(r["run_id"], r["calls"]) for r in runs] == [(run["run_id"], 4)]
     assert runs[0]["cost_usd"] == 0
     assert runs[0]["simulated_cost_usd"] > 0
-    for words in (("models", "--json"), ("models", "list", "--json"), ("models", "list", "fake", "--json")):
+    for words in (
+        ("models", "--json"),
+        ("models", "list", "--json"),
+        ("models", "list", "fake", "--json"),
+    ):
         assert {"fake/small", "fake/slow"} <= {m["llm"] for m in data(bmad(folder, *words))}
     checks = data(bmad(folder, "doctor", "--json"))
     assert {"platform", "store", "endpoint fake"} <= {check["check"] for check in checks}
@@ -207,7 +217,10 @@ def test_a_budget_stops_before_the_call(folder: Path, provider: FakeProvider) ->
 
 def test_cases_come_from_csv_and_jsonl(folder: Path, provider: FakeProvider) -> None:
     """A CSV and a JSONL file give the same requests; a reference column scores the answers."""
-    cases = [{"task": "Say [answer: Oslo]", "right": "Oslo"}, {"task": 'Say "no", [answer: x]', "right": "y"}]
+    cases = [
+        {"task": "Say [answer: Oslo]", "right": "Oslo"},
+        {"task": 'Say "no", [answer: x]', "right": "y"},
+    ]
     with (folder / "cases.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["task", "right"])
         writer.writeheader()

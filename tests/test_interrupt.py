@@ -128,7 +128,9 @@ def test_an_interrupt_keeps_answers_and_the_cell_goes_on_from_there(
     )
     kernel.execute("runs = %bmad runs")
     kernel.execute("line = runs.set_index('run_id').loc[stopped_id]")
-    assert kernel.value("line['status'], int(line['maybe_billed'])") == f"('completed', {len(broken)})"
+    assert (
+        kernel.value("line['status'], int(line['maybe_billed'])") == f"('completed', {len(broken)})"
+    )
     assert kernel.value("sorted({c.billed for c in r.earlier}), len(r.earlier)") == (
         f"(['maybe'], {len(broken)})"
     )
@@ -187,7 +189,10 @@ def test_asyncio_run_works_in_a_cell_on_request_only(tmp_path: Path) -> None:
         assert kernel.execute("%%bmad ask -m sim/hasty\nWhat is 1 + 1?").status == "ok"
         before = kernel.execute(code)
         assert (before.status, before.ename) == ("error", "RuntimeError")
-        assert kernel.value("bmad_nb.enable_nested_asyncio()") in {"'nest_asyncio2'", "'nest_asyncio'"}
+        assert kernel.value("bmad_nb.enable_nested_asyncio()") in {
+            "'nest_asyncio2'",
+            "'nest_asyncio'",
+        }
         after = kernel.execute(code)
         assert after.status == "ok", after.text
         assert (after.value or {})["text/plain"] == "2"

@@ -224,7 +224,9 @@ def _check(result: dict[str, Any], flown: list[str], received: dict[str, int]) -
     again = {key for key, count in received.items() if count > 1}
     assert again <= set(flown), "Only what was in flight at a kill may be sent again."
     assert sum(received.values()) - len(received) <= len(flown)
-    lost = sorted(key for key, state, billed in result["earlier"] if (state, billed) == ("lost", "maybe"))
+    lost = sorted(
+        key for key, state, billed in result["earlier"] if (state, billed) == ("lost", "maybe")
+    )
     assert lost == sorted(flown)
     states = {(state, billed): count for state, billed, count in result["frame"]}
     assert states.get(("lost", "maybe"), 0) == len(flown) == result["maybe_billed"]
@@ -257,7 +259,13 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
 def test_the_counting_finds_what_it_looks_for(tmp_path: Path) -> None:
     """A lost answer, a changed one, one asked for again and a damaged store are each counted."""
     total = Measured()
-    _compare(total, {"a": "1", "b": "2", "c": "3"}, {"a": "1", "b": "changed"}, {"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 1, "c": 1})
+    _compare(
+        total,
+        {"a": "1", "b": "2", "c": "3"},
+        {"a": "1", "b": "changed"},
+        {"a": 1, "b": 1, "c": 1},
+        {"a": 2, "b": 1, "c": 1},
+    )
     assert (total.lost, total.sent_again) == (2, 1)
     (tmp_path / ".bmad").mkdir()
     done = subprocess.run(

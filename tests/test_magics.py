@@ -76,9 +76,7 @@ def test_loading_shows_nothing_and_is_done_once(tmp_path: Path) -> None:
         again = kernel.execute("%load_ext bmad_nb")
         assert again.status == "ok"
         assert "already loaded" in again.text  # IPython's own words, and no more
-        matchers = (
-            "sum(m.__module__.startswith('bmad_nb') for m in get_ipython().Completer.custom_matchers)"
-        )
+        matchers = "sum(m.__module__.startswith('bmad_nb') for m in get_ipython().Completer.custom_matchers)"
         assert kernel.execute("%reload_ext bmad_nb").messages == []
         assert kernel.value(matchers) == "1"
         assert kernel.execute("%bmad runs").status == "ok"
@@ -119,7 +117,9 @@ def test_compare_returns_and_binds_its_result(kernel: Kernel) -> None:
     )
     assert reply.status == "ok", reply.text
     assert len(reply.run["rows"]) == 8
-    assert kernel.value("len(r.df), sorted(set(r.df['llm']))") == "(8, ['sim/careful', 'sim/hasty'])"
+    assert (
+        kernel.value("len(r.df), sorted(set(r.df['llm']))") == "(8, ['sim/careful', 'sim/hasty'])"
+    )
     assert kernel.value("type(r).__name__") == "'Comparison'"
     assert reply.value is not None
     assert {"text/plain", "text/html", MIME} <= reply.value.keys()
@@ -132,7 +132,10 @@ def test_the_line_form_gives_a_value(kernel: Kernel) -> None:
     kernel.execute("run_id = shown.id")
     reply = kernel.execute("x = %bmad show {{ run_id }}")
     assert (reply.status, reply.messages) == ("ok", []), reply.text
-    assert kernel.value("x.id == shown.id, [r.text for r in x.rows] == [r.text for r in shown.rows]") == "(True, True)"
+    assert (
+        kernel.value("x.id == shown.id, [r.text for r in x.rows] == [r.text for r in shown.rows]")
+        == "(True, True)"
+    )
     assert kernel.execute("%bmad show {{ run_id }}").run["run_id"] in kernel.value("run_id")
 
 
@@ -157,7 +160,9 @@ def test_a_semicolon_silences(kernel: Kernel, code: str) -> None:
 
 def test_a_body_arrives_unchanged(kernel: Kernel) -> None:
     """JSON braces, `$x`, `{x}`, backslashes and quotes in a body reach the LLM as they are."""
-    body = """Return {"a": {"b": [1, 2]}}, not $x or ${x} or {x} or {{{x}}}'s \\n "quote" %s # kept"""
+    body = (
+        """Return {"a": {"b": [1, 2]}}, not $x or ${x} or {x} or {{{x}}}'s \\n "quote" %s # kept"""
+    )
     kernel.execute("x = 'SPOILED'")
     reply = kernel.execute(f"%%bmad ask -m sim/hasty -o plain --raw\n{body}")
     assert reply.status == "ok", reply.text
@@ -225,7 +230,9 @@ def test_an_undefined_hole_stops_before_anything(kernel: Kernel, folder: Path) -
         ("%%bmad ask -m sim/hasty\nWhat is {{ questoin }}?", "question"),
     ],
 )
-def test_a_typing_error_is_answered_by_the_nearest_name(kernel: Kernel, code: str, guess: str) -> None:
+def test_a_typing_error_is_answered_by_the_nearest_name(
+    kernel: Kernel, code: str, guess: str
+) -> None:
     """A wrong verb, option, LLM, setting or variable says which one was meant."""
     kernel.execute("cases = [{'a': 1}]\nquestion = 'x'")
     reply = failed(kernel, code)
@@ -268,7 +275,9 @@ def test_an_error_leaves_the_notebook_usable(kernel: Kernel) -> None:
 
 def test_completion_knows_verbs_options_llms_and_variables(kernel: Kernel) -> None:
     """Verbs, options, LLM ids, parts of comma lists, cases and names in holes are completed."""
-    kernel.execute("import pandas as pd\ncasebook = pd.DataFrame({'a': [1]})\ncasual = 3\ntopic = 'x'")
+    kernel.execute(
+        "import pandas as pd\ncasebook = pd.DataFrame({'a': [1]})\ncasual = 3\ntopic = 'x'"
+    )
     assert kernel.complete("%bmad comp") == (["compare"], "comp")
     assert kernel.complete("result = %bmad sho") == (["show"], "sho")
     assert kernel.complete("%%bmad compare --mo") == (["--model"], "--mo")
@@ -289,9 +298,17 @@ def test_completion_contacts_nobody(kernel: Kernel) -> None:
     """Completion opens no connection; the same watch sees one that is opened."""
     kernel.execute(WATCH)
     kernel.execute("_watching[0] = True")
-    for code in ("%bmad ", "%%bmad compare -m ", "%%bmad ask -m op", "%%bmad ask --", "%%bmad ask\n{{ "):
+    for code in (
+        "%bmad ",
+        "%%bmad compare -m ",
+        "%%bmad ask -m op",
+        "%%bmad ask --",
+        "%%bmad ask\n{{ ",
+    ):
         kernel.complete(code)
-    kernel.execute("_watching[0] = False\nfound = [s for s in _seen if s[0] in ('socket.connect', 'socket.getaddrinfo', 'subprocess.Popen')]")
+    kernel.execute(
+        "_watching[0] = False\nfound = [s for s in _seen if s[0] in ('socket.connect', 'socket.getaddrinfo', 'subprocess.Popen')]"
+    )
     assert kernel.value("found") == "[]"
     kernel.execute(
         "import socket\n_watching[0] = True\ns = socket.socket()\ns.settimeout(1)\n"
@@ -338,7 +355,9 @@ def test_an_answer_is_never_opened_fetched_or_run(kernel: Kernel) -> None:
         single = kernel.execute("%%bmad ask -m own/bait-script\nGo on")
         kernel.execute("_watching[0] = False")
         assert reply.status == single.status == "ok", reply.text + single.text
-        opened = kernel.value("[s for s in _seen if 'etc/' in s[1] or s[0] in ('socket.connect', 'subprocess.Popen')]")
+        opened = kernel.value(
+            "[s for s in _seen if 'etc/' in s[1] or s[0] in ('socket.connect', 'subprocess.Popen')]"
+        )
         assert opened == "[]"
         assert bait.counts()["connections"] == 0
         kernel.execute("_watching[0] = True\nopen('/etc/hostname').close()\n_watching[0] = False")
@@ -356,7 +375,14 @@ def test_an_answer_is_never_opened_fetched_or_run(kernel: Kernel) -> None:
 def _only_text(bundle: dict[str, Any]) -> None:
     """Assert that nothing in a bundle runs, fetches, or steers a terminal."""
     lowered = bundle["text/html"].lower()
-    for live in ("<script", "<img", "<iframe", "javascript:alert(1)\"", "href=\"javascript", "src=\"http"):
+    for live in (
+        "<script",
+        "<img",
+        "<iframe",
+        'javascript:alert(1)"',
+        'href="javascript',
+        'src="http',
+    ):
         assert live not in lowered
     assert "\x1b" not in bundle["text/plain"]
     assert "\x07" not in bundle["text/plain"]

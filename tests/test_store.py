@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -197,8 +198,8 @@ def test_an_odd_file_is_corrupt_and_left_as_it_is(project: Path, content: bytes)
     first.path.write_bytes(content)
     second = Store(first.path)
     for attempt in (
-        lambda: second.runs(),
-        lambda: second.calls(),
+        second.runs,
+        second.calls,
         lambda: second.stored("key 0"),
         lambda: put(second, CallEnded(call(1))),
     ):
@@ -329,9 +330,7 @@ def test_a_value_that_cannot_be_stored_is_an_error_and_no_hang(
 
 def test_a_folder_that_vanishes_is_an_error_and_no_hang(store: Store) -> None:
     """When somebody removes the folder, the next commit fails instead of waiting for ever."""
-    import shutil
-
-    put(store, CallEnded(call()))
+    put(store, running(store), CallEnded(call()))
     shutil.rmtree(store.path.parent)
 
     async def work() -> None:
@@ -340,6 +339,28 @@ def test_a_folder_that_vanishes_is_an_error_and_no_hang(store: Store) -> None:
 
     with pytest.raises(StoreError):
         asyncio.run(work())
+    put(store, running(store, "r2"))
+    assert ["r2"] == [run.run_id for run in store.runs()]
+
+
+def test_a_fork_writes_through_a_connection_of_its_own(store: Store) -> None:
+    """A forked child has its own owner and connection, and its end ends nothing of the parent's."""
+    script = """
+import os
+store = Store(Path(sys.argv[1]))
+asyncio.run(store.commit(running(store, "parent"), CallEnded(call(0))))
+writer = store._writer
+child_id = os.fork()
+if child_id == 0:
+    asyncio.run(store.commit(running(store, "child"), CallEnded(call(1))))
+    os._exit(0 if store._writer is not writer else 1)
+assert os.waitpid(child_id, 0)[1] == 0
+asyncio.run(store.commit(CallEnded(call(2))))
+print({run.run_id: run.status for run in store.runs()}, len(store.calls()))
+store.close()
+"""
+    done = child(script, store.path)
+    assert "{'parent': 'running', 'child': 'interrupted'} 3\n" == done.stdout, done.stderr
 
 
 def test_an_outcome_takes_the_place_of_its_intent(store: Store) -> None:
