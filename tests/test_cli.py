@@ -293,7 +293,7 @@ def test_an_interrupt_ends_with_130_and_is_stored(folder: Path, provider: FakePr
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     until_s = time.monotonic() + 30
-    while provider.counts()["sent"] < 8:
+    while (counts := provider.counts())["sent"] < 8 or counts["in_flight"] < 4:
         assert time.monotonic() < until_s
         assert child.poll() is None
         time.sleep(0.02)

@@ -56,15 +56,15 @@ def kernel(shared: Kernel, provider: FakeProvider, request: pytest.FixtureReques
     return shared
 
 
-def interrupted(kernel: Kernel, provider: FakeProvider, code: str, answers: int = 15) -> Reply:
-    """Start a cell and interrupt it once so many answers were sent; return what it showed."""
+def interrupted(kernel: Kernel, provider: FakeProvider, code: str, times: int = 1) -> Reply:
+    """Run a cell and interrupt it once 15 answers were sent and others are on their way."""
     cell = kernel.start(code)
     until_s = time.monotonic() + 30
-    while provider.counts()["sent"] < answers:
+    while (counts := provider.counts())["sent"] < 15 or counts["in_flight"] < AT_ONCE:
         assert time.monotonic() < until_s, "The run did not get that far."
-        time.sleep(0.02)
-    assert provider.counts()["in_flight"] > 0
-    kernel.interrupt()
+        time.sleep(0.01)
+    for _ in range(times):
+        kernel.interrupt()
     return kernel.finish(cell, timeout_s=30)
 
 
@@ -162,14 +162,7 @@ def test_an_awaited_comparison_is_interrupted_too(
 
 def test_a_second_interrupt_cancels(kernel: Kernel, provider: FakeProvider) -> None:
     """Pressing stop twice ends the cell too; nothing runs on, and the next cell works."""
-    cell = kernel.start(CELL)
-    until_s = time.monotonic() + 30
-    while provider.counts()["sent"] < AT_ONCE:
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
-    kernel.interrupt()
-    kernel.interrupt()
-    reply = kernel.finish(cell, timeout_s=30)
+    reply = interrupted(kernel, provider, CELL, times=2)
     assert reply.status == "error"
     assert reply.ename in {"RunPaused", "RunCancelled", "KeyboardInterrupt"}
     assert reply.seconds < 5

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import functools
 import hashlib
 import inspect
+import threading
 import time
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -39,9 +44,7 @@ class FunctionLLM:
     ) -> None:
         """Build the card; a changed function has another identity, so it is asked anew."""
         self._function = function
-        self._takes_params = any(
-            p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()
-        )
+        self._takes_params = _takes_params(function)
         self.card = Card(
             id=llm_id,
             identity=f"function:{_source_hash(function)}",
@@ -65,7 +68,7 @@ class FunctionLLM:
             answer = await self._call(list(request.messages), dict(request.params))
         except LLMError:
             raise
-        except Exception as error:
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # the last two end a loop
             raise BadAnswer(
                 f"Your function behind {self.card.id} raised {type(error).__name__}: {error}",
                 llm=self.card.id,
@@ -86,18 +89,64 @@ class FunctionLLM:
         given = params if self._takes_params else {}
         if inspect.iscoroutinefunction(self._function):
             return await self._function(messages, **given)
-        answer = await asyncio.to_thread(self._function, messages, **given)
+        answer = await _in_thread(functools.partial(self._function, messages, **given))
         return await answer if inspect.isawaitable(answer) else answer
 
     async def aclose(self) -> None:
         """Do nothing: the function is yours."""
 
 
-def _source_hash(function: Function) -> str:
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    """Run `work` in a daemon thread of its own, so that one that blocks keeps nobody waiting."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def hand_over(answer: Any, error: BaseException | None) -> None:
+        if not outcome.done():  # it may have been given up
+            outcome.set_result((answer, error))  # a future does not take StopIteration as an error
+
+    def run() -> None:
+        answer, error = None, None
+        try:
+            answer = context.run(work)
+        except BaseException as raised:  # noqa: BLE001  (it is raised where somebody waits)
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(hand_over, answer, error)
+
+    threading.Thread(target=run, name="bmad-function", daemon=True).start()
+    answer, error = await outcome
+    if error is not None:
+        raise error
+    return answer
+
+
+def _takes_params(function: Function) -> bool:
     try:
-        source = inspect.getsource(function)
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some functions written in C do not tell
+        return False
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _source_hash(function: Function) -> str:
+    return hashlib.sha256(_spelled(function).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _spelled(function: Function) -> str:
+    """Return a function's name and source, or its code where there is no source."""
+    if isinstance(function, functools.partial):
+        return f"{_spelled(function.func)} {function.args!r} {function.keywords!r}"
+    code = getattr(function, "__code__", None)
+    known = function if code else type(function)
+    try:
+        source = inspect.getsource(known)
     except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        source = (code.co_code.hex() + repr(code.co_names)) if code else repr(type(function))
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return hashlib.sha256(f"{name}\n{source}".encode("utf-8", "surrogatepass")).hexdigest()
+        source = _code(code) if code else repr(known)
+    return f"{getattr(known, '__qualname__', known)}\n{source}"
+
+
+def _code(code: types.CodeType) -> str:
+    inner = (_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts)
+    return f"{code.co_code.hex()} {code.co_names} {' '.join(inner)}"

@@ -205,8 +205,9 @@ def solve(prompt: str, truths: Mapping[str, str]) -> tuple[str, str, list[str]]:
         if part.lower() in lowered:
             return "facts", truth, ["I do not know.", "It depends."]
     if (value := _arithmetic(lowered)) is not None:
-        near = [value + 1, value - 1, value * 10, value + 9]
-        return "math", _number(value), [_number(v) for v in near]
+        truth = _number(value)
+        near = map(_number, (value + 1, value - 1, value * 10, value + 9))
+        return "math", truth, [wrong for wrong in near if wrong != truth]
     if "capital" in lowered:
         for country, capital in CAPITALS.items():
             if re.search(rf"\b{country}\b", lowered):

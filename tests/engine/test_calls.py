@@ -1,214 +1,415 @@
-"""A batch of calls: barriers, slots, single flight, budget and failures."""
+"""A batch of calls: what is sent and how often, what is written down first, and what stops it."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bmad_nb.budget import Budget, Reservation
 from bmad_nb.engine.calls import Ask, Calls
-from bmad_nb.errors import BudgetExceeded, ServerFailed
-from bmad_nb.events import CallEnded, CallIntended, CallRow
-from bmad_nb.messages import Completion, Message, Request, Usage
+from bmad_nb.errors import RateLimited, StoreError
+from bmad_nb.events import CallEnded, CallIntended, CallRow, Event
+from bmad_nb.messages import Completion, Message, Price, Request, Usage
+from bmad_nb.store import Store, now_utc
+
+PRICE = Price(Decimal(0), Decimal(1))
+"""A token of output costs a millionth of a dollar."""
 
 
-class Log:
-    """A journal in a list."""
-
-    def __init__(self):
-        self.events, self.answers = [], {}
-
-    async def commit(self, *events):
-        await asyncio.sleep(0)
-        self.events.extend(events)
-
-    def stored(self, key):
-        return self.answers.get(key)
+def micro(count: int) -> Decimal:
+    """Return millionths of a dollar."""
+    return Decimal(count) / 1_000_000
 
 
+@dataclasses.dataclass
 class Purse:
-    """Money for a number of calls; none by default is no limit."""
+    """A budget for calls at `PRICE`."""
 
-    def __init__(self, calls=10**9):
-        self.left, self.settled = calls, []
+    budget: Budget
 
-    async def reserve(self, request):
-        if not self.left:
-            raise BudgetExceeded("nothing is left")
-        self.left -= 1
-        return object()
+    async def reserve(self, request: Request) -> Reservation:
+        """Reserve the worst case."""
+        return await self.budget.reserve("own/x", PRICE, request)
 
-    def settle(self, reservation, cost_usd):
-        self.settled.append(cost_usd)
+    def settle(self, reservation: Any, cost_usd: Decimal | None) -> None:
+        """Settle."""
+        self.budget.settle(reservation, cost_usd)
 
 
-def ask(number, complete, purse=None, text=None):
-    """Return an ask with its own prompt, or with `text` to make two equal."""
-    request = Request("a/one", "url", "one", (Message("user", text or f"p{number}"),), 8)
-    row = CallRow(f"c{number}", "run", "a/one", request.key, "in_flight")
-    return Ask(row, request, complete, lambda usage: Decimal(1), lambda row: row, purse or Purse())
+class Journal:
+    """A store that also says, in order, what it was told."""
+
+    def __init__(self, store: Store) -> None:
+        """Begin with nothing told."""
+        self.store = store
+        self.told: list[Event] = []
+        self.full = False
+
+    async def commit(self, *events: Event) -> None:
+        """Keep the events, or fail where the disk is said to be full."""
+        if self.full:
+            raise StoreError("The disk is full.")
+        await self.store.commit(*events)
+        self.told += events
+
+    def stored(self, request_key: str) -> CallRow | None:
+        """Return what the store has."""
+        return self.store.stored(request_key)
 
 
-def run(asks, *, limit=10, timeout_s=5.0, log=None, fresh=False):
-    """Run asks to their end and return what is known of them, and the journal."""
-    log = log or Log()
+class Bench:
+    """Asks, an LLM that counts, a journal and a budget."""
 
-    async def whole():
+    def __init__(self, folder: Path, limit_usd: Decimal | None = None) -> None:
+        """Set up with an LLM that answers at once."""
+        self.journal = Journal(Store(folder / ".bmad" / "bmad.db"))
+        self.budget = Budget(limit_usd)
+        self.sent: list[str] = []
+        self.in_flight = self.most = 0
+        self.seen: list[CallRow] = []
+        self.answer: Callable[[Request], Awaitable[Completion]] = self.at_once
+
+    async def at_once(self, request: Request) -> Completion:
+        """Answer with the prompt and one token for each letter."""
+        return Completion(request.prompt.upper(), Usage(1, len(request.prompt)))
+
+    async def complete(self, request: Request) -> Completion:
+        """Count, and answer."""
+        self.sent.append(request.prompt)
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        try:
+            return await self.answer(request)
+        finally:
+            self.in_flight -= 1
+
+    def ask(self, number: int, prompt: str, max_tokens: int = 10, run_id: str = "r") -> Ask:
+        """Return one ask."""
+        turns = (Message("user", prompt),)
+        request = Request("own/x", "here", "x", turns, max_tokens)
+        row = CallRow(f"{run_id}-{number}", run_id, "own/x", request.key, "in_flight",
+                      case=f"c{number}", messages=turns)  # fmt: skip
+        score = lambda row: dataclasses.replace(row, score=float(len(row.text or "")))  # noqa: E731
+        return Ask(row, request, self.complete, PRICE.cost, score, Purse(self.budget))
+
+    def run(self, *asks: Ask, limit: int = 10, timeout_s: float = 20, fresh: bool = False) -> Calls:
+        """Run a batch, with a guard against hanging."""
         calls = Calls(
-            log,
-            lambda: "now",
-            limit=limit,
-            timeout_s=timeout_s,
-            fresh=fresh,
-            progress=lambda row: None,
-        )
-        await calls.run(asks)
+            self.journal, now_utc, limit=limit, timeout_s=timeout_s, fresh=fresh,
+            progress=self.seen.append,
+        )  # fmt: skip
+
+        async def work() -> None:
+            async with asyncio.timeout(30):
+                await calls.run(asks)
+
+        asyncio.run(work())
         return calls
 
-    return asyncio.run(whole()), log
+
+@pytest.fixture
+def bench(project: Path) -> Bench:
+    """Give a bench without a limit."""
+    return Bench(project)
 
 
-async def fine(request):
-    return Completion("answer", Usage(1, 1))
+def test_each_ask_gets_its_answer(bench: Bench) -> None:
+    """A row has the answer, tokens, cost, times and score of its call."""
+    calls = bench.run(bench.ask(0, "ab"), bench.ask(1, "cde"))
+    row = calls.rows["r-1"]
+    assert ("answered", "CDE", "c1", 3.0) == (row.state, row.text, row.case, row.score)
+    assert (1, 3, micro(3), micro(3)) == (
+        row.input_tokens,
+        row.output_tokens,
+        row.cost_usd,
+        row.original_cost_usd,
+    )
+    assert ("yes", False) == (row.billed, row.from_store)
+    assert row.started_utc <= row.ended_utc
+    assert {"r-0", "r-1"} == set(calls.rows)
+    assert micro(5) == bench.budget.spent_usd
+    assert Decimal(0) == bench.budget.held_usd
 
 
-def test_the_intent_is_durable_before_the_call_and_the_outcome_before_the_answer_is_seen():
-    """When an LLM is asked its intent is committed; when a row can be read its outcome is."""
-    log = Log()
-    seen = []
+def test_the_intent_is_durable_before_anything_is_sent(bench: Bench) -> None:
+    """When the LLM is asked, the store already has the call in flight and what it may cost."""
+    found: list[CallRow] = []
 
-    async def look(request):
-        seen.append([type(event) for event in log.events])
-        return Completion("answer")
+    async def look(request: Request) -> Completion:
+        found.extend(bench.journal.store.calls())
+        return Completion("x")
 
-    calls, log = run([ask(1, look)], log=log)
-
-    assert [[CallIntended]] == seen
-    assert [CallIntended, CallEnded] == [type(event) for event in log.events]
-    assert "answer" == calls.rows["c1"].text
+    bench.answer = look
+    bench.run(bench.ask(0, "ab"))
+    assert ["in_flight"] == [row.state for row in found]
+    assert micro(10) == found[0].reserved_usd
 
 
-def test_at_most_the_limit_is_in_flight():
-    """Of fifty calls never more than the limit run at a time, and the limit is used."""
-    flying, most = 0, 0
+def test_the_outcome_is_durable_before_anybody_sees_it(bench: Bench) -> None:
+    """Progress shows an answer only when the store has it."""
+    states: list[str] = []
 
-    async def count(request):
-        nonlocal flying, most
-        flying += 1
-        most = max(most, flying)
+    def look(row: CallRow) -> None:
+        states.append(f"{row.state}, stored as {bench.journal.store.calls()[0].state}")
+
+    calls = Calls(bench.journal, now_utc, limit=1, timeout_s=9, fresh=False, progress=look)
+    asyncio.run(calls.run([bench.ask(0, "ab")]))
+    assert ["in_flight, stored as in_flight", "answered, stored as answered"] == states
+
+
+def test_equal_requests_are_sent_once(bench: Bench) -> None:
+    """Of twenty equal requests one is sent; the others take its answer and cost nothing."""
+
+    async def slowly(request: Request) -> Completion:
+        await asyncio.sleep(0.01)
+        return Completion("same", Usage(1, 5))
+
+    bench.answer = slowly
+    calls = bench.run(*(bench.ask(n, "ab") for n in range(20)), bench.ask(20, "other"))
+    assert ["ab", "other"] == sorted(bench.sent)
+    assert {"same"} == {row.text for row in calls.rows.values()}
+    assert [f"c{n}" for n in range(21)] == sorted(
+        (row.case for row in calls.rows.values()), key=lambda case: int(case[1:])
+    )
+    copies = [row for row in calls.rows.values() if row.from_store]
+    assert 19 == len(copies)
+    assert {Decimal(0)} == {row.cost_usd for row in copies}
+    assert {micro(5)} == {row.original_cost_usd for row in copies}
+    assert micro(10) == bench.budget.spent_usd
+
+
+def test_equal_requests_share_a_failure(bench: Bench) -> None:
+    """When the one that was sent fails, the others fail with it and are not sent in turn."""
+
+    async def fail(request: Request) -> Completion:
+        await asyncio.sleep(0.01)
+        raise RateLimited("Slow down.", llm="own/x", hint="Wait.")
+
+    bench.answer = fail
+    calls = bench.run(*(bench.ask(n, "ab") for n in range(5)))
+    assert ["ab"] == bench.sent
+    assert {("failed", "RateLimited", False)} == {
+        (row.state, row.error_kind, row.from_store) for row in calls.rows.values()
+    }
+
+
+def test_a_stored_answer_is_served_without_a_call(bench: Bench) -> None:
+    """The second run sends nothing, costs nothing, keeps the original cost, and scores anew."""
+    first = bench.run(bench.ask(0, "ab")).rows["r-0"]
+    calls = bench.run(bench.ask(7, "ab", run_id="s"))
+    row = calls.rows["s-7"]
+    assert ["ab"] == bench.sent
+    assert (True, Decimal(0), first.cost_usd, 0.0, "no") == (
+        row.from_store,
+        row.cost_usd,
+        row.original_cost_usd,
+        row.latency_s,
+        row.billed,
+    )
+    assert ("s", "c7", "AB", 2.0) == (row.run_id, row.case, row.text, row.score)
+
+
+def test_fresh_asks_anew(bench: Bench) -> None:
+    """With fresh, a stored answer is not used, and equal requests are still sent once."""
+    bench.run(bench.ask(0, "ab"))
+    bench.run(bench.ask(1, "ab"), bench.ask(2, "ab"), fresh=True)
+    assert ["ab", "ab"] == bench.sent
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10])
+def test_at_most_limit_calls_are_in_flight(bench: Bench, limit: int) -> None:
+    """However many wait, no more than the limit are in flight, and the limit is used."""
+
+    async def slowly(request: Request) -> Completion:
+        await asyncio.sleep(0.002)
+        return Completion("x")
+
+    bench.answer = slowly
+    bench.run(*(bench.ask(n, f"p{n}") for n in range(40)), limit=limit)
+    assert (limit, 40) == (bench.most, len(bench.sent))
+
+
+def test_the_budget_stops_what_does_not_fit(project: Path) -> None:
+    """With money for three worst cases that are really spent, three calls are made."""
+    bench = Bench(project, micro(35))
+
+    async def dear(request: Request) -> Completion:
         await asyncio.sleep(0.001)
-        flying -= 1
-        return Completion("answer")
+        return Completion("x", Usage(0, 10))
 
-    run([ask(n, count) for n in range(50)], limit=7)
-
-    assert 7 == most
-
-
-def test_equal_requests_are_sent_once():
-    """Of three equal requests one is sent; the others take its answer and cost nothing."""
-    sent = []
-
-    async def count(request):
-        sent.append(request)
-        await asyncio.sleep(0.001)
-        return Completion("answer", Usage(1, 1))
-
-    calls, _ = run([ask(n, count, text="same") for n in range(3)])
-
-    assert 1 == len(sent)
-    assert [Decimal(1), Decimal(0), Decimal(0)] == [calls.rows[f"c{n}"].cost_usd for n in range(3)]
-    assert [False, True, True] == [calls.rows[f"c{n}"].from_store for n in range(3)]
+    bench.answer = dear
+    calls = bench.run(*(bench.ask(n, f"p{n}") for n in range(20)))
+    assert (3, 3) == (len(bench.sent), len(calls.rows))
+    assert calls.exceeded is not None
+    assert micro(30) == bench.budget.spent_usd
+    assert Decimal(0) == bench.budget.held_usd
+    assert 3 == len(bench.journal.store.calls())
 
 
-def test_a_budget_stops_what_was_not_sent():
-    """With money for two of five calls two are made, and the error is kept."""
-    purse = Purse(calls=2)
-    calls, _ = run([ask(n, fine, purse) for n in range(5)], limit=1)
+def test_equal_requests_are_stopped_with_the_first(project: Path) -> None:
+    """What waits for a request that the budget refused ends too, without a row."""
+    bench = Bench(project, micro(5))
+    calls = bench.run(*(bench.ask(n, "ab") for n in range(4)))
+    assert ([], {}) == (bench.sent, calls.rows)
+    assert calls.exceeded is not None
 
-    assert ["c0", "c1"] == sorted(calls.rows)
-    assert isinstance(calls.exceeded, BudgetExceeded)
+
+def test_stored_answers_need_no_budget(project: Path) -> None:
+    """A budget of nothing still serves what is stored."""
+    Bench(project).run(Bench(project).ask(0, "ab"))
+    poor = Bench(project, Decimal(0))
+    calls = poor.run(poor.ask(1, "ab", run_id="s"))
+    assert ("AB", None) == (calls.rows["s-1"].text, calls.exceeded)
 
 
 @pytest.mark.parametrize(
-    ("expected", "billed", "error"),
-    [
-        ("ServerFailed", "maybe", ServerFailed("down")),
-        ("ServerFailed", "no", ServerFailed("down", billed="no")),
-        ("LLMError", "maybe", KeyError("a defect")),
-    ],
+    "error",
+    [ValueError("odd"), ZeroDivisionError(), KeyError("k"), AttributeError("a"), OSError(5)],
 )
-def test_every_failure_becomes_a_row(expected, billed, error):
-    """An LLM's own error and a defect in its code are rows with their class; others go on."""
+def test_any_error_of_an_llm_is_a_failed_row(bench: Bench, error: Exception) -> None:
+    """An LLM that raises what it should not has a failed row that names it; others go on."""
 
-    async def fail(request):
-        raise error
+    async def fail(request: Request) -> Completion:
+        if request.prompt == "bad":
+            raise error
+        return await bench.at_once(request)
 
-    calls, _ = run([ask(1, fail), ask(2, fine)])
-
-    assert expected == calls.rows["c1"].error_kind
-    assert billed == calls.rows["c1"].billed
-    assert "answered" == calls.rows["c2"].state
-
-
-def test_what_may_have_been_billed_keeps_its_reservation():
-    """A call of unknown outcome is settled at its worst case, an unbilled one at nothing."""
-
-    async def fail(request):
-        raise ServerFailed("down")
-
-    async def refuse(request):
-        raise ServerFailed("down", billed="no")
-
-    lost, free = Purse(), Purse()
-    run([ask(1, fail, lost), ask(2, refuse, free)])
-
-    assert [None] == lost.settled
-    assert [Decimal(0)] == free.settled
+    bench.answer = fail
+    calls = bench.run(bench.ask(0, "bad"), bench.ask(1, "good"))
+    row = calls.rows["r-0"]
+    assert ("failed", "LLMError", "maybe", None) == (
+        row.state,
+        row.error_kind,
+        row.billed,
+        row.cost_usd,
+    )
+    assert type(error).__name__ in row.error
+    assert "answered" == calls.rows["r-1"].state
+    assert Decimal(0) == bench.budget.held_usd
 
 
-def test_a_call_that_hangs_is_cut():
-    """After timeout_s the call is TimedOut, and it was cancelled."""
-    cancelled = []
+@pytest.mark.parametrize(
+    ("billed", "cost", "spent"),
+    [("no", Decimal(0), 0), ("maybe", None, 10), ("yes", None, 10)],
+)
+def test_what_a_failed_call_may_have_cost(
+    bench: Bench, billed: Any, cost: Decimal | None, spent: int
+) -> None:
+    """A call that surely was not billed costs nothing; any other counts in full in the budget."""
 
-    async def hang(request):
-        try:
+    async def fail(request: Request) -> Completion:
+        raise RateLimited("No.", billed=billed)
+
+    bench.answer = fail
+    row = bench.run(bench.ask(0, "ab")).rows["r-0"]
+    assert (billed, cost) == (row.billed, row.cost_usd)
+    assert micro(spent) == bench.budget.spent_usd
+
+
+def test_a_call_that_takes_too_long_fails(bench: Bench) -> None:
+    """After its time a call is given up as TimedOut, maybe billed, and others keep their answers."""
+
+    async def hang(request: Request) -> Completion:
+        if request.prompt == "slow":
             await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            cancelled.append(True)
-            raise
+        return await bench.at_once(request)
 
-    calls, _ = run([ask(1, hang)], timeout_s=0.05)
+    bench.answer = hang
+    calls = bench.run(bench.ask(0, "slow"), bench.ask(1, "ab"), timeout_s=0.05)
+    row = calls.rows["r-0"]
+    assert ("failed", "TimedOut", "maybe") == (row.state, row.error_kind, row.billed)
+    assert "0.05 s" in row.error
+    assert "answered" == calls.rows["r-1"].state
 
-    assert "TimedOut" == calls.rows["c1"].error_kind
-    assert [True] == cancelled
 
+def test_a_cancelled_batch_keeps_what_it_has(bench: Bench) -> None:
+    """Cancelled, a batch breaks off what is in flight, marks it maybe billed, and sends no more."""
 
-def test_a_cancelled_batch_breaks_off_what_is_in_flight():
-    """Cancelling ends every call; each that was sent has a row that may have been billed."""
-
-    async def whole():
-        started = asyncio.Event()
-
-        async def hang(request):
-            started.set()
+    async def hang(request: Request) -> Completion:
+        if request.prompt != "quick":
             await asyncio.sleep(60)
+        return Completion("x", Usage(0, 1))
 
-        log = Log()
-        calls = Calls(
-            log, lambda: "now", limit=2, timeout_s=90, fresh=False, progress=lambda row: None
-        )
-        task = asyncio.create_task(calls.run([ask(n, hang) for n in range(5)]))
-        await started.wait()
-        await asyncio.sleep(0.01)
+    bench.answer = hang
+    calls = Calls(
+        bench.journal, now_utc, limit=3, timeout_s=60, fresh=False, progress=bench.seen.append
+    )
+    asks = [bench.ask(0, "quick"), *(bench.ask(n, f"p{n}") for n in range(1, 9))]
+
+    async def work() -> None:
+        task = asyncio.create_task(calls.run(asks))
+        while len(bench.sent) < 4:
+            await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return calls, len(asyncio.all_tasks())
 
-    calls, tasks = asyncio.run(whole())
+    asyncio.run(work())
+    states = [row.state for row in calls.rows.values()]
+    assert (1, 3) == (states.count("answered"), states.count("cancelled"))
+    assert 4 == len(bench.sent)
+    broken = [row for row in calls.rows.values() if row.state == "cancelled"]
+    assert {"maybe"} == {row.billed for row in broken}
+    assert 0 == bench.in_flight
+    assert Decimal(0) == bench.budget.held_usd
+    assert micro(31) == bench.budget.spent_usd
 
-    assert ["cancelled", "cancelled"] == [row.state for row in calls.rows.values()]
-    assert {"maybe"} == {row.billed for row in calls.rows.values()}
-    assert 1 == tasks
+
+def test_when_nothing_can_be_written_nothing_is_sent(bench: Bench) -> None:
+    """Without a durable intent no call is made, and its money is free again."""
+    bench.journal.full = True
+    with pytest.raises(StoreError):
+        bench.run(*(bench.ask(n, f"p{n}") for n in range(5)))
+    assert [] == bench.sent
+    assert Decimal(0) == bench.budget.held_usd
+
+
+def test_a_disk_that_fills_up_stops_the_batch(bench: Bench) -> None:
+    """When an outcome cannot be written, no further call is sent."""
+
+    async def fill(request: Request) -> Completion:
+        await asyncio.sleep(0.001)
+        bench.journal.full = len(bench.sent) >= 3
+        return Completion("x")
+
+    bench.answer = fill
+    with pytest.raises(StoreError):
+        bench.run(*(bench.ask(n, f"p{n}") for n in range(20)), limit=1)
+    assert 3 == len(bench.sent)
+
+
+def test_odd_finish_reasons_are_one_short_word(bench: Bench) -> None:
+    """A provider's own word is kept in ASCII and cut, for it goes into a column."""
+
+    async def odd(request: Request) -> Completion:
+        return Completion("x", finish_reason="ü\ud800" + "y" * 100)
+
+    bench.answer = odd
+    reason = bench.run(bench.ask(0, "ab")).rows["r-0"].finish_reason
+    assert reason.isascii()
+    assert 40 == len(reason)
+
+
+def test_every_event_is_told_in_order(bench: Bench) -> None:
+    """A call's intent goes before its outcome, and nothing is told twice."""
+    bench.run(bench.ask(0, "ab"), bench.ask(1, "ab"), bench.ask(2, "cd"))
+    told = [(event.kind, event.call.call_id) for event in bench.journal.told
+            if isinstance(event, CallIntended | CallEnded)]  # fmt: skip
+    assert sorted(told) == sorted(
+        [("call_intended", "r-0"), ("call_ended", "r-0"), ("call_ended", "r-1"),
+         ("call_intended", "r-2"), ("call_ended", "r-2")]
+    )  # fmt: skip
+    for call_id in ("r-0", "r-2"):
+        assert told.index(("call_intended", call_id)) < told.index(("call_ended", call_id))
+
+
+def test_nothing_to_ask_is_nothing_done(bench: Bench, project: Path) -> None:
+    """An empty batch ends at once and writes nothing."""
+    assert {} == bench.run().rows
+    assert [] == list(project.iterdir())

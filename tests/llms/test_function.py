@@ -73,6 +73,7 @@ class LaterShouter(Shouter):
         ("x: Why?", functools.partial(lambda mark, messages: f"{mark}: {messages[-1].text}", "x")),
         ("done", lambda messages: asyncio.sleep(0, "done")),
         ("", lambda messages: ""),
+        ("[Message(role='system', text='Be brief.'), Message(role='user', text='Why?')]", str),
     ],
 )
 def test_a_function_answers(expected: str, function: Callable[..., Any]) -> None:
@@ -105,9 +106,18 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("no"), KeyError("x"), StopIteration(3), RecursionError(), TimeoutError()]
+    "error",
+    [
+        ValueError("no"),
+        KeyError("x"),
+        StopIteration(3),
+        RecursionError(),
+        TimeoutError(),
+        SystemExit(),
+        KeyboardInterrupt(),
+    ],
 )
-def test_an_error_of_the_function_is_a_bad_answer(error: Exception) -> None:
+def test_an_error_of_the_function_is_a_bad_answer(error: BaseException) -> None:
     """Whatever a function raises is BadAnswer that names it, at once, and may have cost money."""
     with pytest.raises(BadAnswer) as caught:
         ask(raising(error))

@@ -100,7 +100,9 @@ def test_another_skill_is_another_identity() -> None:
 
 def test_the_fleet_is_not_equally_good() -> None:
     """There is something to route: the best at sums is not the best at facts, nor the cheapest."""
-    best = {skill: max(FLEET, key=lambda n: dict(FLEET[n].skills)[skill]) for skill in ("math", "facts")}
+    best = {
+        skill: max(FLEET, key=lambda n: dict(FLEET[n].skills)[skill]) for skill in ("math", "facts")
+    }
     cheapest = min(FLEET, key=lambda n: float(FLEET[n].output_usd_per_mtok))
     assert {"math": "calculator", "facts": "librarian"} == best
     assert cheapest not in best.values()
