@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import threading
 import time
 import uuid
@@ -44,9 +46,10 @@ def private_folder(folder: Path) -> None:
         if not ours:
             return
         folder.chmod(0o700)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
+        with contextlib.suppress(FileExistsError):  # never through a link that came with a clone
+            descriptor = os.open(folder / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(descriptor, b"*\n")
+            os.close(descriptor)
     except OSError as error:
         raise StoreError(
             f"The store's folder {folder} cannot be made: {error.strerror}.",
@@ -60,9 +63,8 @@ def private_file(path: Path) -> None:
     Raises:
         StoreError: it is a link, belongs to somebody else, or cannot be opened.
     """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = _open_regular(path)
     except OSError as error:
         raise StoreError(
             f"The store's file {path} cannot be opened for writing: {error.strerror}.",
@@ -74,6 +76,16 @@ def private_file(path: Path) -> None:
         os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
+
+
+def _open_regular(path: Path) -> int:
+    """Open a regular file, made if need be, through no link and without waiting for a pipe."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return descriptor
 
 
 def network_filesystem(path: Path) -> str | None:
@@ -112,7 +124,7 @@ class FileLock:
         if not self._threads.acquire(blocking=False):
             return False
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = _open_regular(self.path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -127,6 +139,21 @@ class FileLock:
             ) from error
         self._descriptor = descriptor
         return True
+
+    @property
+    def marked(self) -> bool:
+        """Whether the locked file says that what it guards was made."""
+        try:
+            about = os.lstat(self.path)
+        except OSError:
+            return False
+        return stat.S_ISREG(about.st_mode) and about.st_size > 0
+
+    def mark(self, *, made: bool) -> None:
+        """Write down, or take back, that what the lock guards was made; the lock must be held."""
+        os.ftruncate(self._descriptor, 0)
+        if made:
+            os.pwrite(self._descriptor, b"made\n", 0)
 
     def release(self) -> None:
         """Give the lock back."""
@@ -163,7 +190,12 @@ class Owner:
 
     def __init__(self, folder: Path) -> None:
         """Make and lock a file of our own in `folder`."""
-        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink():
+            raise StoreError(f"{folder} is a link.", hint="Remove it, and look where it came from.")
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be made: {error.strerror}.") from error
         self.name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self.pid = os.getpid()
         self._path = folder / self.name

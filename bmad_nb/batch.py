@@ -231,10 +231,20 @@ class Batch:
         return kind(
             self.run,
             rows,
-            notes=notes(rows, (*rows, *self._earlier)),
+            notes=(*notes(rows, (*rows, *self._earlier)), *self._overspent(rows)),
             duration_s=time.monotonic() - self._started,
             earlier=self._earlier,
         )
+
+    def _overspent(self, rows: Sequence[CallRow]) -> tuple[str, ...]:
+        """Say that a limit was passed, which only a wrong count of tokens can bring about."""
+        limit = self.run.budget_usd
+        passed = limit is not None and any(
+            _spent(rows, simulated=simulated) > limit for simulated in (False, True)
+        )
+        if not passed:
+            return ()
+        return ("The budget was passed: an LLM counted more tokens than it was allowed.",)
 
     def _paused(self, what: str, hint: str, result: Result) -> RunPaused:
         answered = sum(row.state == "answered" for row in result.rows)

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from bmad_nb.errors import BudgetExceeded, PriceUnknown, UsageProblem
 from bmad_nb.messages import Price, Request
 
-_AMOUNT = re.compile(r"^\+?\$?(\d+(?:\.\d*)?|\.\d+)$")
+_AMOUNT = re.compile(r"^\$?(\d+(?:\.\d*)?|\.\d+)$")
 
 
 def parse_usd(text: str | float | Decimal) -> Decimal:
@@ -22,6 +22,10 @@ def parse_usd(text: str | float | Decimal) -> Decimal:
     Raises:
         UsageProblem: it is not a finite amount of zero or more.
     """
+    if isinstance(text, str) and text.strip().startswith("+"):
+        raise UsageProblem(
+            f"{text!r}: a budget is a total here.", hint="Write the new total, without a plus."
+        )
     if isinstance(text, str):
         match = _AMOUNT.match(text.strip())
         spelled = match.group(1) if match else "nan"

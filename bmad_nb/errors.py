@@ -19,7 +19,7 @@ BmadError
 │   └── RunFailed            no call of it got an answer
 └── StoreError               the disk
     ├── StoreLocked · StoreTooNew · StoreCorrupt
-    └── UnknownRun
+    └── UnknownRun · RunBusy
 
 Every message says what happened, where, and what to do next.
 """
@@ -264,6 +264,10 @@ class StoreCorrupt(StoreError):
 
 class UnknownRun(StoreError):
     """No run has this id."""
+
+
+class RunBusy(StoreError):
+    """Another process has taken the run up at this moment."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.base import LLM
 from bmad_nb.llms.catalog import Choice, check_parameters
-from bmad_nb.messages import Message, Request, Scalar, variant_name
+from bmad_nb.messages import MOST_TOKENS, Message, Request, Scalar, variant_name
 from bmad_nb.prompts import as_text, fill
 
 MAX_CALLS = 100_000
@@ -50,6 +50,8 @@ def cases_of(over: Any) -> list[Case]:
         UsageProblem: it is neither, it is empty, or two rows share a label.
     """
     if hasattr(over, "columns") and hasattr(over, "to_dict"):
+        if isinstance(over, type) or not over.columns.is_unique:
+            raise UsageProblem("Two columns of the cases have the same name.")
         records = over.to_dict("records")
         labels = [_label(index) for index in over.index]
     elif isinstance(over, Sequence) and all(isinstance(row, Mapping) for row in over):
@@ -77,9 +79,9 @@ def read_cases(path: Path) -> list[dict[str, Any]]:
         UsageProblem: the file cannot be read as what its name says.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            if path.suffix == ".csv":
-                return list(csv.DictReader(file))
+        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel writes a mark in front
+            if path.suffix.lower() == ".csv":
+                return _csv_cases(csv.DictReader(file), path)
             rows = [json.loads(line) for line in file if line.strip()]
     except OSError as error:
         raise UsageProblem(f"The cases in {path} cannot be read: {error.strerror}.") from error
@@ -87,6 +89,17 @@ def read_cases(path: Path) -> list[dict[str, Any]]:
         raise UsageProblem(f"{path} is neither CSV nor a JSON value a line: {error}") from error
     if not all(isinstance(row, dict) for row in rows):
         raise UsageProblem(f"Each line of {path} must be a JSON object.")
+    return rows
+
+
+def _csv_cases(reader: csv.DictReader[str], path: Path) -> list[dict[str, Any]]:
+    names = reader.fieldnames or ()
+    if len(set(names)) < len(names):
+        raise UsageProblem(f"Two columns of {path} have the same name.")
+    rows = list(reader)
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise UsageProblem(f"Row {number} of {path} has not {len(names)} fields, as its head.")
     return rows
 
 
@@ -106,13 +119,18 @@ def variants(vary: Mapping[str, Iterable[Scalar]] | None) -> list[dict[str, Scal
     """
     names = sorted(vary or {})
     check_parameters(names)
-    columns = []
+    columns: list[list[Scalar]] = []
     for name in names:
         values = (vary or {})[name]
-        column = [values] if isinstance(values, str | int | float | bool) else list(values)
+        if isinstance(values, str | int | float):
+            column: list[Scalar] = [values]
+        else:
+            column = list(itertools.islice(values, MAX_CALLS + 1))
         if not column:
             raise UsageProblem(f"vary has no values for {name}.")
         columns.append(column)
+    if math.prod(map(len, columns)) > MAX_CALLS:
+        raise UsageProblem(f"vary spans more than {MAX_CALLS} settings.")
     return [dict(zip(names, row, strict=True)) for row in itertools.product(*columns)]
 
 
@@ -202,8 +220,12 @@ def _request(
 ) -> Request:
     rest = dict(params)
     max_tokens = rest.pop("max_tokens", llm.card.default_max_tokens)
-    if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
-        raise UsageProblem(f"max_tokens must be a whole number above 0, not {max_tokens!r}.")
+    if (
+        not isinstance(max_tokens, int)
+        or isinstance(max_tokens, bool)
+        or not 1 <= max_tokens <= MOST_TOKENS
+    ):
+        raise UsageProblem(f"max_tokens must be from 1 to {MOST_TOKENS}, not {max_tokens!r}.")
     for name, value in rest.items():
         endless = isinstance(value, float) and not math.isfinite(value)
         if endless or not isinstance(value, str | int | float | bool | None):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -164,6 +165,30 @@ class Completion:
     """Seconds from sending the request to the last byte of the answer."""
     first_token_s: float | None = None
     """Seconds to the first token; None where the answer came in one piece."""
+
+
+MOST_TOKENS = 2**31
+"""No call has more tokens; a larger number is a mistake of whoever counted."""
+
+
+def defect_of(completion: object) -> str:
+    """Return what makes an LLM's return value unusable, or an empty text."""
+    if not isinstance(completion, Completion):
+        return f"it returned {type(completion).__name__}, not a Completion"
+    if not isinstance(completion.text, str):
+        return f"its text is {type(completion.text).__name__}"
+    if not isinstance(completion.usage, Usage):
+        return f"its usage is {type(completion.usage).__name__}"
+    usage = completion.usage
+    counts = (usage.input_tokens, usage.output_tokens)
+    for count in (*counts, usage.cached_input_tokens, usage.reasoning_tokens):
+        whole = isinstance(count, int) and not isinstance(count, bool)
+        if count is not None and not (whole and 0 <= count <= MOST_TOKENS):
+            return f"it counts {count!r} tokens"[:80]
+    for seconds in (completion.latency_s, completion.first_token_s or 0.0):
+        if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+            return f"it took {seconds!r} seconds"[:80]
+    return "" if isinstance(completion.finish_reason, str) else "its finish_reason is no text"
 
 
 def variant_name(params: Mapping[str, Scalar]) -> str:

@@ -57,6 +57,16 @@ def _end(template: str) -> int:
 
 def as_text(value: Any) -> str:
     """Return how a value stands in a prompt: text as it is, tables as Markdown, else JSON."""
+    try:
+        return _spelled(value)
+    except (RecursionError, MemoryError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TemplateError(
+            f"A {type(value).__name__} cannot be put into a prompt: {error}.",
+            hint="Make a text of it in Python first.",
+        ) from None
+
+
+def _spelled(value: Any) -> str:
     if isinstance(value, str):
         return value
     if hasattr(value, "columns") and hasattr(value, "to_dict"):

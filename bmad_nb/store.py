@@ -27,7 +27,7 @@ from bmad_nb._files import (
     private_file,
     private_folder,
 )
-from bmad_nb.errors import StoreCorrupt, StoreError, StoreTooNew, UnknownRun
+from bmad_nb.errors import RunBusy, StoreCorrupt, StoreError, StoreTooNew, UnknownRun
 from bmad_nb.events import CallRow, Event, RunEnded, RunRow, RunStarted
 from bmad_nb.messages import canonical_json
 
@@ -136,8 +136,9 @@ class Store:
 
     def unfinished(self, key: str) -> RunRow | None:
         """Return the newest run with this key that can go on: paused, or its process is gone."""
+        open_ones = "WHERE key = ? AND status IN ('running', 'paused', 'interrupted')"
         with self.reader() as connection:
-            runs = self._runs_in(connection, "WHERE key = ?", key) if connection else []
+            runs = self._runs_in(connection, open_ones, key) if connection else []
         stopped = [r for r in runs if r.status in {"paused", "interrupted"}]
         return stopped[-1] if stopped else None
 
@@ -172,6 +173,7 @@ class Store:
 
     def _apply(self, writer: sqlite3.Connection, event: Event) -> None:
         if isinstance(event, RunStarted):
+            self._claim(writer, event.run)
             schema.keep_run(writer, event.run)
             run_id, payload = event.run.run_id, {"verb": event.run.verb, "owner": event.run.owner}
         elif isinstance(event, RunEnded):
@@ -188,6 +190,17 @@ class Store:
         writer.execute(
             schema.KEEP_EVENT, (run_id, when, event.kind, canonical_json(payload), run_id)
         )
+
+    def _claim(self, writer: sqlite3.Connection, run: RunRow) -> None:
+        """Refuse a run that a living process has taken up since it was looked at."""
+        query = f"{schema.SELECT_RUNS} WHERE run_id = ? AND status = 'running'"
+        row = writer.execute(query, (run.run_id,)).fetchone()
+        owner = schema.run_of(row).owner if row else run.owner
+        if owner != run.owner and owner_lives(self._owners, owner):
+            raise RunBusy(
+                f"Run {run.run_id} has just been taken up by another process.",
+                hint="Wait for it, or run this again: what it stores is used here too.",
+            )
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -304,6 +317,7 @@ class Store:
         )
         try:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA journal_size_limit = 8388608")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             self._check_version(version)
             if version == 0:
@@ -313,7 +327,7 @@ class Store:
                 connection.execute(f"PRAGMA synchronous = {self._sync}")
                 if version == 0:
                     connection.executescript(f"BEGIN; {schema.TABLES} COMMIT;")
-                    self._lock.path.write_text("made\n")
+                    self._lock.mark(made=True)
             else:
                 connection.execute("PRAGMA query_only = 1")
         except BaseException:
@@ -339,7 +353,7 @@ class Store:
             raise self._emptied()
 
     def _held_before(self) -> bool:
-        return self._lock.path.exists() and self._lock.path.stat().st_size > 0
+        return self._lock.marked
 
     def _emptied(self) -> StoreCorrupt:
         return StoreCorrupt(
@@ -357,7 +371,7 @@ class Store:
                 hint="Set BMAD_STORE to a file on a local disk.",
             )
         if not self.path.exists() and self._held_before():
-            self._lock.path.write_text("")  # removed on purpose: a new store begins
+            self._lock.mark(made=False)  # removed on purpose: a new store begins
         private_file(self.path)
         if self.path.stat().st_size == 0 and self._held_before():
             raise self._emptied()

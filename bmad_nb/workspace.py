@@ -11,14 +11,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bmad_nb import _loop, errors, grid, settings
+from bmad_nb import _loop, errors, grid, options, settings
 from bmad_nb.batch import Batch, Progress, notes
 from bmad_nb.budget import Budget, parse_usd
 from bmad_nb.errors import RunCancelled, RunFailed, UsageProblem
-from bmad_nb.llms.base import LLM
-from bmad_nb.llms.catalog import Catalog, Choice
+from bmad_nb.llms.base import LLM, Card
+from bmad_nb.llms.catalog import Catalog
 from bmad_nb.llms.function import FunctionLLM
 from bmad_nb.messages import Price
+from bmad_nb.options import Options
 from bmad_nb.results import Comparison, Result
 from bmad_nb.store import Store
 
@@ -69,13 +70,13 @@ class Workspace:
 
     # --- asking -------------------------------------------------------------------------------
 
-    def ask(self, prompt: str, llm: str | None = None, **options: Any) -> Result:
+    def ask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
         """Ask one LLM.
 
         Args:
             prompt: the text; a template where `inputs` are given.
             llm: id, such as `local/smollm2-135m?temperature=1`; the default LLM if None.
-            **options: `inputs` (values for the holes), `system`, `reference` (right answer),
+            **given: `inputs` (values for the holes), `system`, `reference` (right answer),
                 `budget_usd`, `fresh` (ask anew although an answer is stored), and parameters such
                 as `temperature`, `seed`, `max_tokens`.
 
@@ -84,20 +85,20 @@ class Workspace:
             RunPaused: interrupted, or the budget did not allow the call.
             UnknownName: no such LLM or option.
         """
-        batch = self._ask_batch(prompt, llm, options)
+        batch = self._ask_batch(prompt, llm, given)
         return self._wait(_answer(batch), batch)
 
-    async def aask(self, prompt: str, llm: str | None = None, **options: Any) -> Result:
+    async def aask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
         """Ask one LLM, from code that has an event loop of its own; see `ask`."""
-        return await _loop.arun(_answer(self._ask_batch(prompt, llm, options)))
+        return await _loop.arun(_answer(self._ask_batch(prompt, llm, given)))
 
-    def compare(self, prompt: str, llms: str | Iterable[str], **options: Any) -> Comparison:
+    def compare(self, prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
         """Ask several LLMs the same and set the answers side by side.
 
         Args:
             prompt: the text; a template where `inputs` or `over` are given.
             llms: ids, as a list or with commas; globs such as `sim/*`, settings behind a `?`.
-            **options: those of `ask`, and `samples` (how often each is asked), `over` (a DataFrame
+            **given: those of `ask`, and `samples` (how often each is asked), `over` (a DataFrame
                 or a list of dictionaries: a case per row, its columns fill the holes), `vary`
                 (settings by name, such as `{"temperature": [0, 1]}`), `reference` (a column of
                 `over`, or a text).
@@ -107,12 +108,12 @@ class Workspace:
             RunPaused: interrupted, or stopped by the budget; finished answers are kept.
             UnknownName: no such LLM or option.
         """
-        batch = self._compare_batch(prompt, llms, options)
+        batch = self._compare_batch(prompt, llms, given)
         return self._wait(_compared(batch), batch)
 
-    async def acompare(self, prompt: str, llms: str | Iterable[str], **options: Any) -> Comparison:
+    async def acompare(self, prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
         """Compare, from code that has an event loop of its own; see `compare`."""
-        return await _loop.arun(_compared(self._compare_batch(prompt, llms, options)))
+        return await _loop.arun(_compared(self._compare_batch(prompt, llms, given)))
 
     def add_llm(
         self,
@@ -135,10 +136,12 @@ class Workspace:
         Returns:
             The id.
         """
+        if not isinstance(name, str) or not name.rpartition("/")[2]:
+            raise UsageProblem(f"{name!r} cannot be an LLM's id.", hint="Use a name such as mine.")
         llm_id = name if "/" in name else f"own/{name}"
-        if isinstance(llm, LLM):
+        if isinstance(llm, LLM) and isinstance(llm.card, Card):
             llm.card = dataclasses.replace(llm.card, id=llm_id)
-        elif callable(llm):
+        elif callable(llm) and not isinstance(llm, type):
             llm = FunctionLLM(
                 llm_id, llm, price=price, capabilities=capabilities, simulated=simulated
             )
@@ -146,6 +149,10 @@ class Workspace:
             raise UsageProblem(
                 f"{type(llm).__name__} is neither a function nor an LLM.",
                 hint="Give a function of messages, or an object with card, complete and aclose.",
+            )
+        if llm_id.startswith("local/") or (llm_id.startswith("sim/") and not llm.card.simulated):
+            raise UsageProblem(
+                f"{llm_id} would look like one of ours.", hint="Use another name, such as own/mine."
             )
         self.catalog.add(llm)
         return llm_id
@@ -191,53 +198,49 @@ class Workspace:
 
     # --- planning and waiting -----------------------------------------------------------------
 
-    def _ask_batch(self, prompt: str, llm: str | None, options: dict[str, Any]) -> Batch:
-        chosen = self.catalog.choose(llm or self.settings.engine.default_llm)
-        if len(chosen) > 1:
-            raise UsageProblem(
-                f"ask takes one LLM, not {len(chosen)}.", hint="Use compare for several."
-            )
+    def _ask_batch(self, prompt: str, llm: str | None, given: dict[str, Any]) -> Batch:
         for name in ("over", "samples", "vary"):
-            if options.pop(name, None) is not None:
+            if given.get(name) is not None:
                 raise UsageProblem(f"ask does not take {name}.", hint="Use compare.")
-        return self._batch("ask", prompt, chosen, options)
+        chosen = self.settings.engine.default_llm if llm is None else llm
+        return self._batch("ask", options.read(prompt, chosen, given))
 
     def _compare_batch(
-        self, prompt: str, llms: str | Iterable[str], options: dict[str, Any]
+        self, prompt: str, llms: str | Iterable[str], given: dict[str, Any]
     ) -> Batch:
-        spec = llms if isinstance(llms, str) else ",".join(llms)
-        if options.pop("judge", None) is not None:
+        if given.pop("judge", None) is not None:
             raise UsageProblem(
                 "compare has no judge in this version.",
                 hint="Score with reference=, the right answer or a column of them.",
             )
-        return self._batch("compare", prompt, self.catalog.choose(spec), options)
+        return self._batch("compare", options.read(prompt, llms, given))
 
-    def _batch(
-        self, verb: str, prompt: str, chosen: list[Choice], options: dict[str, Any]
-    ) -> Batch:
-        over, inputs = options.pop("over", None), options.pop("inputs", None)
-        budget, fresh = options.pop("budget_usd", None), bool(options.pop("fresh", False))
-        fill_holes = not options.pop("raw", False) and (over is not None or inputs is not None)
+    def _batch(self, verb: str, asked: Options) -> Batch:
+        chosen = self.catalog.choose(asked.llms)
+        if verb == "ask" and len(chosen) > 1:
+            raise UsageProblem(
+                f"ask takes one LLM, not {len(chosen)}.", hint="Use compare for several."
+            )
+        templated = asked.over is not None or asked.inputs is not None
         cells = grid.expand(
-            prompt,
+            asked.prompt,
             chosen,
             self.catalog.llm,
-            cases=grid.cases_of(over) if over is not None else [grid.Case("", {})],
-            around=inputs or {},
-            fill_holes=fill_holes,
-            settings=grid.variants(options.pop("vary", None)),
-            samples=options.pop("samples", 1),
-            system=options.pop("system", None),
-            reference=options.pop("reference", None),
-            params={k: v for k, v in options.items() if v is not None},
+            cases=grid.cases_of(asked.over) if asked.over is not None else [grid.Case("", {})],
+            around={} if asked.inputs is None else asked.inputs,
+            fill_holes=templated and not asked.raw,
+            settings=grid.variants(asked.vary),
+            samples=asked.samples,
+            system=asked.system,
+            reference=asked.reference,
+            params=asked.params,
         )
         batch = Batch(
             verb,
-            prompt,
+            asked.prompt,
             cells,
-            fresh=fresh,
-            budget_usd=None if budget is None else parse_usd(budget),
+            fresh=asked.fresh,
+            budget_usd=asked.budget_usd,
             store=self.store,
             settings=self.settings.engine,
             price_of=self.catalog.price,
@@ -287,11 +290,11 @@ def default_workspace() -> Workspace:
     return Workspace()
 
 
-def ask(prompt: str, llm: str | None = None, **options: Any) -> Result:
+def ask(prompt: str, llm: str | None = None, **given: Any) -> Result:
     """Ask one LLM in the default workspace; see `Workspace.ask`."""
-    return default_workspace().ask(prompt, llm, **options)
+    return default_workspace().ask(prompt, llm, **given)
 
 
-def compare(prompt: str, llms: str | Iterable[str], **options: Any) -> Comparison:
+def compare(prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
     """Compare LLMs in the default workspace; see `Workspace.compare`."""
-    return default_workspace().compare(prompt, llms, **options)
+    return default_workspace().compare(prompt, llms, **given)

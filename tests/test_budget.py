@@ -31,7 +31,7 @@ def micro(count: int) -> Decimal:
 
 @pytest.mark.parametrize(
     ("expected", "text"),
-    [("0.50", "$0.50"), ("1", "1"), ("1", "+1"), ("0.1", 0.1), ("0", 0), ("0.5", ".5"),
+    [("0.50", "$0.50"), ("1", "1"), ("0.1", 0.1), ("0", 0), ("0.5", ".5"),
      ("3.", "3."), ("2.5", Decimal("2.5")), ("7", " 7 ")],
 )  # fmt: skip
 def test_an_amount_is_exact(expected: str, text: Any) -> None:
@@ -41,7 +41,7 @@ def test_an_amount_is_exact(expected: str, text: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["-1", -1, "a lot", "", "1e3", "1,000", "NaN", float("nan"), float("inf"), "$", "1 USD", "++1",
+    ["-1", -1, "a lot", "", "1e3", "1,000", "NaN", float("nan"), float("inf"), "$", "1 USD", "+1", "++1",
      "$-1", Decimal("-0.01"), Decimal("Infinity")],
 )  # fmt: skip
 def test_what_is_no_amount_is_refused(text: Any) -> None:

@@ -28,7 +28,7 @@ PACKAGE = ROOT / "bmad_nb"
 
 FLOORS = (
     "errors secrets messages expressions events render",
-    "settings prompts pricing budget",
+    "settings prompts pricing budget options",
     "llms",
     "scorers schema store",
     "grid frames",
@@ -55,7 +55,7 @@ HOMES = {
     "nest_asyncio2": ("_loop",),
     "networkx": (),
     "genai_prices": ("pricing",),
-    "pydantic": ("settings",),
+    "pydantic": ("settings", "options"),
     "click": ("verbs", "completion"),
 }
 """The modules in which a heavy library may be imported."""

@@ -546,3 +546,26 @@ def test_payloads_are_ascii_json(store: Store) -> None:
     assert 3 == len(payloads)
     assert all(isinstance(json.loads(payload), dict) and payload.isascii() for payload in payloads)
     assert all(body[:1] == b"j" and body.isascii() for body in bodies)
+
+
+def test_of_two_processes_that_take_up_a_run_one_gets_it(ws, project):
+    """A run that a living process has taken up is refused to a second one, which loses nothing."""
+    import dataclasses
+
+    from bmad_nb.errors import RunBusy
+    from bmad_nb.events import RunRow, RunStarted
+    from bmad_nb.store import Store
+
+    first, second = ws.store, Store(ws.store.path)
+    run = RunRow("r1", "compare", "running", owner=first.owner_name())
+    asyncio.run(first.commit(RunStarted(run)))
+    stolen = dataclasses.replace(run, owner=second.owner_name())
+
+    with pytest.raises(RunBusy, match="r1"):
+        asyncio.run(second.commit(RunStarted(stolen)))
+    assert run.owner == first.run("r1").owner
+
+    first.close()
+    asyncio.run(second.commit(RunStarted(stolen)))
+    assert stolen.owner == second.run("r1").owner
+    second.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
@@ -328,3 +329,190 @@ def test_a_run_of_a_killed_process_is_shown_as_interrupted_and_goes_on(project: 
     assert 1 == run["maybe_billed"]
     assert ["answered"] * 3 + ["lost"] == list(space.calls()["state"])
     space.close()
+
+
+FIRST_TIME = """
+import os, signal, sys
+from pathlib import Path
+from bmad_nb.workspace import Workspace
+
+ws = Workspace(store=sys.argv[1])
+mark, log = Path(sys.argv[1]).with_name("mark"), Path(sys.argv[1]).with_name("log")
+
+def answer(messages):
+    with log.open("a") as file:
+        file.write(messages[-1].text + " ")
+    if messages[-1].text == "w3" and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+ws.add_llm("mortal", answer)
+r = ws.compare("{{ word }}", "mortal", over=[{"word": f"w{n}"} for n in range(6)])
+print(r.id, r.run.status, len(r.rows), [row.state for row in r.earlier], *r.notes)
+"""
+
+
+def test_a_run_of_a_dead_process_is_taken_up_again(project: Path):
+    """The same cell after kill -9 goes on in the same run: only what has no answer is asked."""
+    store = project / ".bmad" / "bmad.db"
+    (project / "bmad.toml").write_text("[engine]\nmax_concurrent_tasks = 1\n")
+    script = project / "cell.py"
+    script.write_text(FIRST_TIME)
+    command = [sys.executable, str(script), str(store)]
+    assert -signal.SIGKILL == subprocess.run(command, cwd=project, timeout=60).returncode
+    space = Workspace(store=store)
+    (stopped,) = space.store.runs()
+    second = subprocess.run(command, cwd=project, timeout=60, capture_output=True, text=True)
+
+    assert second.stdout.startswith(f"{stopped.run_id} completed 6 ['lost']"), second.stderr
+    assert "1 call was in flight when an earlier process was killed" in second.stdout
+    assert ["w0", "w1", "w2", "w3", "w3", "w4", "w5"] == store.with_name("log").read_text().split()
+    assert [("completed", 1)] == list(
+        space.runs()[["status", "maybe_billed"]].itertuples(index=False, name=None)
+    )
+    space.close()
+
+
+def test_the_order_of_a_comparison_is_cases_llms_settings_samples(ws, counter):
+    """Rows stand in the order in which they were asked for, whatever the order of the answers."""
+    result = ws.compare(
+        "{{ word }}",
+        ["counter", "sim/hasty"],
+        over=[{"word": "a"}, {"word": "b"}],
+        vary={"temperature": [0, 1]},
+        samples=2,
+    )
+    places = [(row.case, row.llm, row.variant, row.sample) for row in result.rows]
+    cases = list(dict.fromkeys(row.case for row in result.rows))
+
+    assert 2 == len(cases)
+    assert places == [
+        (case, llm, f"temperature={value}", sample)
+        for case in cases
+        for llm in ("own/counter", "sim/hasty")
+        for value in (0, 1)
+        for sample in (0, 1)
+    ]
+    assert 16 == len(set(places))
+
+
+def test_a_budget_holds_simulated_money_in_a_purse_of_its_own(project):
+    """Simulated LLMs stop at the budget too, and spend nothing of the real one."""
+    from bmad_nb.llms.simulated import FLEET, SimulatedLLM
+
+    space = Workspace(store=project / ".bmad" / "b.db", budget_usd="0.0005")
+    quick = dataclasses.replace(FLEET["careful"], latency_s=0)
+    space.add_llm("sim/quick", SimulatedLLM(quick))
+    with pytest.raises(RunPaused):
+        for n in range(99):
+            space.ask(f"{n} + 1", "sim/quick", max_tokens=64)
+    frame = space.calls()
+
+    assert 0 < frame["cost_usd"].sum() <= 0.0005
+    assert set(frame["simulated"]) == {True}
+    assert Decimal(0) == space._budgets[False].spent_usd
+    space.close()
+
+
+def test_two_comparisons_at_once_keep_their_rows_apart(ws, counter):
+    """Two coroutines on one workspace each get their own run with their own rows."""
+
+    async def both():
+        return await asyncio.gather(
+            ws.acompare("{{ w }}", "counter", over=[{"w": f"a{n}"} for n in range(20)]),
+            ws.acompare("{{ w }}", "counter", over=[{"w": f"b{n}"} for n in range(20)]),
+        )
+
+    one, two = asyncio.run(both())
+
+    assert [f"A{n}" for n in range(20)] == [row.text for row in one.rows]
+    assert [f"B{n}" for n in range(20)] == [row.text for row in two.rows]
+    assert one.id != two.id
+    assert 40 == len(counter.calls)
+
+
+def test_many_threads_can_ask_at_once(ws, counter):
+    """Blocking calls from eight threads share the workspace and its store."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: str(ws.ask(f"t{n}", "counter")), range(40)))
+
+    assert [f"T{n}" for n in range(40)] == answers
+    assert 40 == len(ws.calls())
+
+
+def test_an_object_of_the_protocol_is_an_llm(ws):
+    """An object with card, complete and aclose is added under the name that it is given."""
+    from bmad_nb.llms.simulated import FLEET, SimulatedLLM
+
+    name = ws.add_llm("mine/fast", SimulatedLLM(FLEET["hasty"], truths={"colour": "blue"}))
+
+    assert "mine/fast" == name
+    assert "mine/fast" == ws.ask("Which colour?", name).rows[0].llm
+
+
+def test_a_closed_workspace_can_be_used_again(ws, counter):
+    """close gives back connections and the store; the next call opens them again."""
+    ws.ask("hello", "counter")
+    ws.close()
+    ws.close()
+
+    assert "HELLO" == str(ws.ask("hello", "counter"))
+    assert ["hello"] == counter.calls
+
+
+@pytest.mark.parametrize("options", [{"temperature": float("nan")}, {"seed": [1]}])
+def test_a_parameter_that_is_no_value_is_a_typed_error(ws, counter, options):
+    """NaN and lists are refused before anything is sent or stored."""
+    with pytest.raises(UsageProblem):
+        ws.ask("hello", "counter", **options)
+
+    assert [] == counter.calls
+
+
+def test_a_function_that_ends_the_process_ends_its_own_call_only(ws, counter):
+    """sys.exit() in a function is a failed call, and the engine goes on."""
+
+    async def leave(messages):
+        sys.exit(3)
+
+    ws.add_llm("leaver", leave)
+    ws.add_llm("thread-leaver", lambda messages: sys.exit(3))
+    result = ws.compare("hello", ["leaver", "thread-leaver", "counter"])
+
+    assert ["failed", "failed", "answered"] == [row.state for row in result.rows]
+    assert "SystemExit" in result.rows[0].error
+    assert "HELLO" == str(ws.ask("hello", "counter"))
+
+
+def test_usage_that_no_column_takes_is_an_error_and_no_hang(ws):
+    """An LLM that reports an absurd number of tokens fails alone, and the engine goes on."""
+
+    async def absurd(messages):
+        return Completion("x", Usage(2**70, 1))
+
+    ws.add_llm("absurd", absurd)
+    with pytest.raises(BadAnswer, match="counts"):
+        ws.ask("hello", "absurd")
+
+    assert "answered" == ws.ask("What is 3 + 3?", "sim/calculator").rows[0].state
+
+
+def test_wrong_settings_leave_no_trace_at_exit(project):
+    """A workspace that could not be made is one error, also when the interpreter ends."""
+    script = (
+        "import bmad_nb\n"
+        "try:\n    bmad_nb.Workspace({'engin': {}})\n"
+        "except bmad_nb.BmadError as error:\n    kept = error\n    print('refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ("refused\n", "") == (done.stdout, done.stderr)

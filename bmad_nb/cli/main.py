@@ -109,6 +109,6 @@ def _show(result: Any) -> None:
         with pd.option_context(
             "display.width", None, "display.max_columns", None, "display.max_colwidth", 40
         ):
-            print(plain(result.to_string(index=False)) if len(result) else "No runs yet.")
+            print(plain(result.to_string(index=False)) if len(result) else "Nothing to show.")
         return
     print(repr(result))

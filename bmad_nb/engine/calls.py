@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from decimal import Decimal
 from typing import Protocol
 
-from bmad_nb.errors import BudgetExceeded, LLMError, TimedOut
+from bmad_nb.errors import BadAnswer, BudgetExceeded, LLMError, TimedOut
 from bmad_nb.events import CallEnded, CallIntended, CallRow, Journal
-from bmad_nb.messages import Completion, Request, Usage
+from bmad_nb.messages import Completion, Request, Usage, defect_of
 from bmad_nb.secrets import redact
 
 Now = Callable[[], str]
@@ -104,7 +104,9 @@ class Calls:
         if self._fresh:
             return asks
         served, waiting = [], []
-        for ask in asks:
+        for number, ask in enumerate(asks):
+            if number % 200 == 199:
+                await asyncio.sleep(0)  # an interrupt or another run gets its turn
             stored = self._journal.stored(ask.row.request_key)
             if stored is None:
                 waiting.append(ask)
@@ -123,7 +125,7 @@ class Calls:
         if first is None:
             self._first[key] = asyncio.get_running_loop().create_future()
             async with self._slots:
-                row = await self._send(ask)
+                row = await self._again_or_send(ask)
             if row is not None:
                 self._first[key].set_result(row)
             else:
@@ -138,6 +140,16 @@ class Calls:
         row = self._copy(ask, outcome)
         await self._journal.commit(CallEnded(row))
         self._keep(row)
+
+    async def _again_or_send(self, ask: Ask) -> CallRow | None:
+        """Look into the store once more, for another run may have brought the answer meanwhile."""
+        stored = None if self._fresh else self._journal.stored(ask.row.request_key)
+        if stored is None:
+            return await self._send(ask)
+        row = self._copy(ask, stored)
+        await self._journal.commit(CallEnded(row))
+        self._keep(row)
+        return row
 
     async def _send(self, ask: Ask) -> CallRow | None:
         """Reserve, write down the intent, send, settle, write down the outcome."""
@@ -177,9 +189,14 @@ class Calls:
     async def _complete(self, ask: Ask) -> Completion:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await ask.complete(ask.request)
+                completion = await ask.complete(ask.request)
         except LLMError:
             raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # we were cancelled; else somebody's code behind the LLM was
+            raise LLMError(f"{ask.row.llm} broke off by itself.", llm=ask.row.llm) from None
         except TimeoutError:
             raise TimedOut(
                 f"{ask.row.llm} gave no answer within {self._timeout_s:g} s.",
@@ -192,6 +209,14 @@ class Calls:
                 llm=ask.row.llm,
                 hint="That is a defect in the code behind this LLM; other answers are kept.",
             ) from error
+        if defect := defect_of(completion):
+            raise BadAnswer(
+                f"{ask.row.llm} gave no usable completion: {defect}.",
+                llm=ask.row.llm,
+                billed="maybe",
+                hint="That is a defect in the code behind this LLM; other answers are kept.",
+            )
+        return completion
 
     def _answered(self, ask: Ask, row: CallRow, completion: Completion) -> CallRow:
         usage = completion.usage

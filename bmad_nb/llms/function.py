@@ -8,9 +8,11 @@ import contextvars
 import functools
 import hashlib
 import inspect
+import re
 import threading
 import time
 import types
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +21,7 @@ from bmad_nb.llms.base import Card
 from bmad_nb.messages import Completion, Message, Price, Request
 
 Function = Callable[..., Any]
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 class FunctionLLM:
@@ -47,7 +50,7 @@ class FunctionLLM:
         self._takes_params = _takes_params(function)
         self.card = Card(
             id=llm_id,
-            identity=f"function:{_source_hash(function)}",
+            identity=f"function:{llm_id}:{_source_hash(function)}",
             model=llm_id.rpartition("/")[2],
             price=price,
             capabilities=tuple(sorted((capabilities or {}).items())),
@@ -144,7 +147,34 @@ def _spelled(function: Function) -> str:
         source = inspect.getsource(known)
     except (OSError, TypeError):
         source = _code(code) if code else repr(known)
-    return f"{getattr(known, '__qualname__', known)}\n{source}"
+    return f"{getattr(known, '__qualname__', known)}\n{source}\n{_bound(function)}"
+
+
+def _bound(function: Function) -> str:
+    """Return the values that a function carries along: closure, defaults, its object's fields.
+
+    A value that shows only its address cannot be told from another one, so it counts as new: no
+    answer of an earlier function is taken for its own.
+    """
+    inner = getattr(function, "__func__", function)
+    owner = getattr(function, "__self__", None if inspect.isroutine(function) else function)
+    cells = [_content(cell) for cell in getattr(inner, "__closure__", None) or ()]
+    defaults = (getattr(inner, "__defaults__", None), getattr(inner, "__kwdefaults__", None))
+    try:
+        fields = dict(vars(owner)) if owner is not None else {}
+    except TypeError:  # an object without fields of its own
+        fields = {}
+    if inspect.ismodule(owner):
+        fields = {}
+    said = repr((cells, defaults, fields))
+    return f"{said} {uuid.uuid4()}" if _ADDRESS.search(said) else said
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
 
 
 def _code(code: types.CodeType) -> str:

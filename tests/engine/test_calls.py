@@ -314,14 +314,20 @@ def test_what_a_failed_call_may_have_cost(
 
 def test_a_call_that_takes_too_long_fails(bench: Bench) -> None:
     """After its time a call is given up as TimedOut, maybe billed, and others keep their answers."""
+    stopped: list[str] = []
 
     async def hang(request: Request) -> Completion:
         if request.prompt == "slow":
-            await asyncio.sleep(60)
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                stopped.append(request.prompt)
+                raise
         return await bench.at_once(request)
 
     bench.answer = hang
     calls = bench.run(bench.ask(0, "slow"), bench.ask(1, "ab"), timeout_s=0.05)
+    assert ["slow"] == stopped
     row = calls.rows["r-0"]
     assert ("failed", "TimedOut", "maybe") == (row.state, row.error_kind, row.billed)
     assert "0.05 s" in row.error
@@ -349,6 +355,7 @@ def test_a_cancelled_batch_keeps_what_it_has(bench: Bench) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert {asyncio.current_task()} == asyncio.all_tasks()
 
     asyncio.run(work())
     states = [row.state for row in calls.rows.values()]
