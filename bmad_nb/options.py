@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
@@ -10,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bmad_nb.budget import parse_usd
 from bmad_nb.errors import UsageProblem
+
+MOST_VALUES = 100_001
+"""Values of one setting that are looked at; so many are refused later, as too many calls."""
 
 
 def _plain(value: Any) -> Any:
@@ -52,7 +56,8 @@ def _settings(value: Any) -> Any:
     for name, given in value.items():
         given = _plain(given)  # noqa: PLW2901
         single = isinstance(given, str | int | float)
-        columns[name] = [given] if single else [_plain(each) for each in given]
+        listed = [given] if single else itertools.islice(given, MOST_VALUES)
+        columns[name] = [_plain(each) for each in listed]
     return columns
 
 
@@ -65,7 +70,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
-    prompt: Annotated[str, BeforeValidator(_text)]
+    prompt: Annotated[str, BeforeValidator(_text), Field(strict=True)]
     llms: Annotated[str, BeforeValidator(_names)]
     over: Any = None
     inputs: Annotated[Any, BeforeValidator(_mapping)] = None

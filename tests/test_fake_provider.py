@@ -1,6 +1,5 @@
 """The fake provider itself: what it says, what it counts, and that it outlives its clients."""
 
-
 from __future__ import annotations
 
 import http.client

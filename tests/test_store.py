@@ -112,6 +112,12 @@ def test_what_is_committed_comes_back(store: Store) -> None:
     assert [("r1", 1), ("r1", None)] == store.columns(["run_id", "input_tokens"])
 
 
+def test_money_is_never_rounded_down(store: Store) -> None:
+    """What is finer than a picodollar is rounded up, so that a sum never hides a cost."""
+    put(store, CallEnded(call(cost_usd=Decimal("0.0000000000011"))))
+    assert Decimal("0.000000000002") == store.calls()[0].cost_usd
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "plain", "ü 🧊 \u202e", "lone \ud800 \udfff", "nul \x00 in it", "\x1b]8;;x\x07", "\r\n\t",

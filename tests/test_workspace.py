@@ -21,6 +21,7 @@ from bmad_nb.errors import (
     MissingInput,
     RunFailed,
     RunPaused,
+    StoreError,
     UnknownName,
     UnknownRun,
     UsageProblem,
@@ -516,3 +517,90 @@ def test_wrong_settings_leave_no_trace_at_exit(project):
     )
 
     assert ("refused\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        Completion("x", usage=None),
+        Completion("x", Usage("a", "b")),
+        Completion("x", Usage(1.5, 2.5)),
+        Completion("x", Usage(-1_000_000, -1_000_000)),
+        Completion("x", Usage(10**30, 10**30)),
+        Completion("x", finish_reason=None),
+        Completion(None),
+        Completion(5),
+        Completion("x", latency_s="x"),
+        Completion("x", latency_s=float("nan")),
+        None,
+        7,
+    ],
+)
+def test_junk_from_one_llm_is_one_failed_row(ws, counter, junk):
+    """A return value that is no completion fails alone, costs nothing known, and is not stored."""
+
+    async def junky(messages):
+        return junk
+
+    ws.add_llm("junky", junky, price=PRICE)
+    result = ws.compare("hello", ["junky", "counter"], budget_usd=10)
+
+    assert ["failed", "answered"] == [row.state for row in result.rows]
+    assert "BadAnswer" == result.rows[0].error_kind
+    assert "HELLO" in repr(result)
+
+
+def test_a_cancellation_inside_a_function_stops_nobody_else(ws, counter):
+    """A function that raises CancelledError fails alone: nobody has interrupted the run."""
+
+    async def gone(messages):
+        raise asyncio.CancelledError
+
+    ws.add_llm("gone", gone)
+    result = ws.compare("hello", ["gone", "counter"])
+
+    assert ["failed", "answered"] == [row.state for row in result.rows]
+
+
+def test_functions_that_carry_other_values_are_other_llms(ws):
+    """Two functions of one source with different closures never share a stored answer."""
+
+    def made(word):
+        return lambda messages: word
+
+    ws.add_llm("made", made("one"))
+    first = str(ws.ask("q", "made"))
+    ws.add_llm("made", made("two"))
+
+    assert ("one", "two") == (first, str(ws.ask("q", "made")))
+
+
+def test_a_passed_budget_is_said(ws):
+    """If an LLM counts more tokens than its worst case, the result says that the limit was passed."""
+
+    async def greedy(messages):
+        return Completion("x", Usage(1_000_000, 1_000_000))
+
+    ws.add_llm("greedy", greedy, price=Price(Decimal(1), Decimal(1), source="test"))
+    result = ws.ask("hello", "greedy", budget_usd="0.01")
+
+    assert any("budget was passed" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("name", ["bmad.db", "bmad.db.lock", ".gitignore", "owners"])
+def test_a_link_that_came_with_a_clone_is_never_followed(project: Path, name):
+    """A link in the store's folder leads to an error or is left alone; its target is untouched."""
+    victim = project / "victim"
+    victim.mkdir() if name == "owners" else victim.write_text("precious")
+    folder = project / ".bmad"
+    folder.mkdir()
+    (folder / name).symlink_to(victim)
+    space = Workspace(store=folder / "bmad.db")
+    if name == ".gitignore":
+        space.ask("What is 2 + 2?", "sim/hasty")
+    else:
+        with pytest.raises(StoreError):
+            space.ask("What is 2 + 2?", "sim/hasty")
+
+    assert [] == list(victim.iterdir()) if name == "owners" else "precious" == victim.read_text()
+    space.close()

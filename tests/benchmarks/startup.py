@@ -75,7 +75,9 @@ def main(rounds: int) -> int:
     target = Path(__file__).parent / "results" / "startup.json"
     target.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
-    return int(any(row["target_s"] and row["over_floor_s"] > row["target_s"] for row in rows.values()))
+    return int(
+        any(row["target_s"] and row["over_floor_s"] > row["target_s"] for row in rows.values())
+    )
 
 
 if __name__ == "__main__":

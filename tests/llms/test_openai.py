@@ -1,6 +1,5 @@
 """Asking over the OpenAI wire format: what is sent, connections, cancelling, keys, base URLs."""
 
-
 from __future__ import annotations
 
 import asyncio

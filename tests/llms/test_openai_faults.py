@@ -1,6 +1,5 @@
 """Every fault of the fake provider against the error that it must become."""
 
-
 from __future__ import annotations
 
 import socket

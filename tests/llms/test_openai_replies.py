@@ -1,6 +1,5 @@
 """What replies mean: any JSON is a completion or a typed error."""
 
-
 from __future__ import annotations
 
 import json
