@@ -231,7 +231,13 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_project(table: Mapping[str, Any], origin: str, trusted: Iterable[str]) -> None:
-    """Refuse what a file that came with a clone may not do with keys."""
+    """Refuse what a file that came with a clone may not do with keys and money."""
+    for llm in table.get("prices", {}):
+        if llm.partition("/")[0] in trusted:
+            raise SettingsError(
+                f"{origin} sets the price of {llm}, which is not its own endpoint.",
+                hint="Put the price into your own settings file: a budget rests on it.",
+            )
     for name, endpoint in table.get("endpoints", {}).items():
         if name in trusted:
             raise SettingsError(

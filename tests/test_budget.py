@@ -111,12 +111,13 @@ def test_what_does_not_fit_is_refused_with_its_amounts() -> None:
 def test_what_just_fits_is_allowed() -> None:
     """A worst case that equals what is left is allowed, and a free call always is."""
 
-    async def spend() -> None:
+    async def spend() -> Budget:
         budget = Budget(micro(100), spent_usd=micro(50))
         await budget.reserve("x", PRICE, request(50))
         await budget.reserve("x", Price(Decimal(0), Decimal(0)), request(10**6))
+        return budget
 
-    asyncio.run(spend())
+    assert micro(50) == asyncio.run(spend()).held_usd
 
 
 def test_without_a_price_a_budget_covers_nothing() -> None:

@@ -133,7 +133,7 @@ def test_json_is_all_that_json_prints(folder: Path) -> None:
 
 def test_tables_are_plain_text(folder: Path) -> None:
     """`runs`, `show`, `models` and `doctor` print what they have without cutting it."""
-    assert bmad(folder, "runs").stdout.strip() == "No runs yet."
+    assert bmad(folder, "runs").stdout.strip() == "Nothing to show."
     run = data(bmad(folder, "compare", "-m", "sim/careful,hasty", "--json", "What is 1 + 1?"))
     assert run["run_id"] in bmad(folder, "runs").stdout
     shown = bmad(folder, "show", run["run_id"][:5]).stdout

@@ -307,3 +307,18 @@ def test_settings_cannot_be_changed_later() -> None:
     settings = Settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.engine = None  # type: ignore[assignment]
+
+
+def test_a_project_may_not_set_the_price_of_what_it_does_not_define(project):
+    """A clone cannot make a paid LLM look free, which would switch off a budget."""
+    (project / "bmad.toml").write_text(
+        '[prices."openai/gpt-x"]\ninput_usd_per_mtok = 0\noutput_usd_per_mtok = 0\n'
+    )
+    with pytest.raises(SettingsError, match="openai/gpt-x"):
+        find(folder=project)
+
+    (project / "bmad.toml").write_text(
+        '[endpoints.own-lab]\nbase_url = "https://lab.example/v1"\n'
+        '[prices."own-lab/m"]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 2\n'
+    )
+    assert "own-lab/m" in find(folder=project).settings.prices
