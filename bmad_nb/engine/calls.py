@@ -172,10 +172,12 @@ class Calls:
             ask.purse.settle(reservation, Decimal(0))
             raise
         self._progress(row)
+        clock = asyncio.get_running_loop().time
+        sent = clock()
         try:
             row = ask.score(self._answered(ask, row, await self._complete(ask)))
         except LLMError as error:
-            row = self._failed(row, error)
+            row = self._failed(row, error, clock() - sent)
         except asyncio.CancelledError:
             self._keep(self._broken_off(row))
             ask.purse.settle(reservation, None)
@@ -242,7 +244,7 @@ class Calls:
     def _broken_off(self, row: CallRow) -> CallRow:
         return dataclasses.replace(row, state="cancelled", billed="maybe", ended_utc=self._now())
 
-    def _failed(self, row: CallRow, error: LLMError) -> CallRow:
+    def _failed(self, row: CallRow, error: LLMError, elapsed_s: float) -> CallRow:
         return dataclasses.replace(
             row,
             state="failed",
@@ -251,6 +253,7 @@ class Calls:
             error_hint=redact(error.hint),
             billed=error.billed,
             cost_usd=Decimal(0) if error.billed == "no" else None,
+            latency_s=elapsed_s,
             ended_utc=self._now(),
         )
 
