@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from bmad_nb import expressions
+from bmad_nb import __version__, expressions
 from bmad_nb.errors import BmadError, UnknownName, UsageProblem
 from bmad_nb.grid import read_cases
 from bmad_nb.llms.catalog import number_or_text
@@ -62,6 +62,7 @@ class Tree(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="In a notebook: %load_ext bmad_nb, then %%bmad VERB above a prompt, or %bmad VERB.",
 )
+@click.version_option(__version__, "--version", message="bmad_nb %(version)s")
 def bmad() -> None:
     """Work with several LLMs: ask, compare, and see what it cost."""
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from bmad_nb import __version__
 from tests.fake_provider import FakeProvider
 from tests.kernel import clean_environment
 
@@ -355,3 +356,10 @@ def test_a_key_is_nowhere_but_in_the_header(folder: Path, provider: FakeProvider
     database.commit()
     database.close()
     assert sorted(holding(folder, KEY)) == ["planted.db", "planted.txt"]
+
+
+def test_the_version_is_said(folder: Path) -> None:
+    """`bmad --version` names the package and its version, and ends well."""
+    done = bmad(folder, "--version")
+
+    assert (0, f"bmad_nb {__version__}\n") == (done.returncode, done.stdout)
