@@ -14,7 +14,6 @@ from IPython.core.magic import (
     magics_class,
     needs_local_scope,
     no_var_expand,
-    output_can_be_silenced,
 )
 
 _LINE = re.compile(r"^\s*(?:[\w.]+\s*=\s*)?%%?bmad\b(?P<rest>.*)$", re.DOTALL)
@@ -30,7 +29,6 @@ class BmadMagics(Magics):
 
     @needs_local_scope
     @no_var_expand
-    @output_can_be_silenced
     @line_cell_magic
     def bmad(self, line: str, cell: str | None = None, local_ns: Any = None) -> Any:
         """Work with several LLMs: ask, compare, and see what it cost.
@@ -52,6 +50,8 @@ class BmadMagics(Magics):
         shell: Any = self.shell
         names = _own_names(shell, {**shell.user_ns, **(local_ns or {})})
         words: list[str] = []
+        # IPython's own way looks for the `;` in the body too, and takes a prompt for Python: on
+        # 3.12 an apostrophe in it is an error, and code that ends in `;` would hide its answer.
         line, silent = _silenced(line)
         space = default_workspace()
         kind = "line" if cell is None else "cell"

@@ -143,13 +143,12 @@ def test_the_line_form_gives_a_value(kernel: Kernel) -> None:
     "code",
     [
         "%%bmad ask -m sim/careful -o quiet;\nWhat is 5 + 6?",
-        "%%bmad compare -m sim/careful -o quiet\nWhat is 5 + 6?;",
         "%bmad runs;",
         "%bmad show {{ quiet_id }};",
     ],
 )
 def test_a_semicolon_silences(kernel: Kernel, code: str) -> None:
-    """A `;` at the end of the line, or of the cell, shows nothing; the work is done all the same."""
+    """A `;` at the end of the line shows nothing; the work is done all the same."""
     kernel.execute("%%bmad ask -m sim/careful -o before\nWhat is 5 + 6?")
     kernel.execute("quiet = None; quiet_id = before.id")
     reply = kernel.execute(code)
