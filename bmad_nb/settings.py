@@ -138,7 +138,7 @@ def find(
     Raises:
         SettingsError: something is wrong in one of the sources; all that is wrong in it is said.
     """
-    here = (folder or Path.cwd()).resolve()
+    here = folder or _working_folder()
     project = _project_file(here)
     sources = _sources(config, project)
     trusted = set(BUILT_IN_ENDPOINTS)
@@ -205,6 +205,15 @@ def _store_path(store: str | Path | None, project: Path | None, here: Path) -> P
     return here / ".bmad" / "bmad.db"
 
 
+def _working_folder() -> Path:
+    try:
+        return Path.cwd().resolve()
+    except FileNotFoundError:
+        raise SettingsError(
+            "The working directory was removed.", hint="Change to a folder that exists."
+        ) from None
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
@@ -213,10 +222,13 @@ def _read(path: Path) -> dict[str, Any]:
             f"The settings file {path} cannot be read: {error.strerror}.",
             hint="Check the path, or unset BMAD_CONFIG.",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # wrong TOML, bytes or numbers
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
     if path.name == "pyproject.toml":
-        return dict(table.get("tool", {}).get("bmad", {}))
+        tools = table.get("tool")
+        table = tools.get("bmad", {}) if isinstance(tools, dict) else {}
+    if not isinstance(table, dict):
+        raise SettingsError(f"tool.bmad in {path} is not a table.")
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import functools
+import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from decimal import Decimal
@@ -37,6 +38,14 @@ def _close_all() -> None:
         space.close()
 
 
+def _close_later(store: Store) -> None:
+    """Close the store of a workspace that nobody closed.
+
+    In a thread of its own: this runs wherever the garbage is collected, maybe inside a write.
+    """
+    threading.Thread(target=store.close, name="bmad-close", daemon=True).start()
+
+
 class Workspace:
     """LLMs, a store and a budget.
 
@@ -67,6 +76,7 @@ class Workspace:
         self.on_tick: Callable[[], None] | None = None
         """Called about ten times a second while a blocking call waits; shows progress."""
         _open.add(self)
+        weakref.finalize(self, _close_later, self.store).atexit = False
 
     # --- asking -------------------------------------------------------------------------------
 

@@ -309,6 +309,30 @@ def test_settings_cannot_be_changed_later() -> None:
         settings.engine = None  # type: ignore[assignment]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("bmad.toml", "a = " + "9" * 5000),
+        ("pyproject.toml", "[tool]\nbmad = 5  # [tool.bmad]"),
+    ],
+)
+def test_odd_values_are_settings_errors(project, name, text):
+    """A number too long for Python and a table that is none are typed errors."""
+    (project / name).write_text(text)
+    with pytest.raises(SettingsError):
+        find(folder=project)
+
+
+def test_a_removed_working_directory_is_said(project, monkeypatch):
+    """Where the working directory is gone, the error says so."""
+    gone = project / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SettingsError, match="was removed"):
+        find()
+
+
 def test_a_project_may_not_set_the_price_of_what_it_does_not_define(project):
     """A clone cannot make a paid LLM look free, which would switch off a budget."""
     (project / "bmad.toml").write_text(

@@ -604,3 +604,26 @@ def test_a_link_that_came_with_a_clone_is_never_followed(project: Path, name):
 
     assert [] == list(victim.iterdir()) if name == "owners" else "precious" == victim.read_text()
     space.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux to count descriptors")
+def test_workspaces_that_nobody_closes_give_their_files_back(project: Path):
+    """Thirty workspaces that were used and dropped leave no descriptors and no owner files."""
+    import gc
+    import time
+
+    def files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    Workspace(store=project / "first" / "b.db").ask("What is 2 + 2?", "sim/hasty")
+    before = files()
+    for _ in range(30):
+        Workspace(store=project / "s" / "b.db").ask("What is 2 + 2?", "sim/hasty")
+    deadline = time.monotonic() + 20
+    owners = project / "s" / "owners"
+    while time.monotonic() < deadline and (files() > before or any(owners.iterdir())):
+        gc.collect()
+        time.sleep(0.02)
+
+    assert files() <= before
+    assert [] == list(owners.iterdir())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from typing import Any, NoReturn
 
@@ -76,7 +75,6 @@ class _Ticker:
     def __init__(self, workspace: Any) -> None:
         self._workspace = workspace
         self._last = time.monotonic()
-        self._lock = threading.Lock()
 
     def __call__(self) -> None:
         if time.monotonic() - self._last >= 0.25:
