@@ -18,6 +18,12 @@ _HOME = {
     "Workspace": "bmad_nb.workspace",
     "ask": "bmad_nb.workspace",
     "compare": "bmad_nb.workspace",
+    # workflows
+    "Planned": "bmad_nb.runs.run",
+    "Run": "bmad_nb.runs.run",
+    "Workflow": "bmad_nb.workflow.model",
+    "load": "bmad_nb.parse",
+    "run": "bmad_nb.workspace",
     # what an LLM is
     "Card": "bmad_nb.llms.base",
     "LLM": "bmad_nb.llms.base",
@@ -31,7 +37,10 @@ _HOME = {
     # what goes wrong
     "BmadError": "bmad_nb.errors",
     "BudgetExceeded": "bmad_nb.errors",
+    "DefinitionError": "bmad_nb.errors",
     "LLMError": "bmad_nb.errors",
+    "NotRunnable": "bmad_nb.errors",
+    "RunFailed": "bmad_nb.errors",
     "RunPaused": "bmad_nb.errors",
     "StoreError": "bmad_nb.errors",
     "WorkflowError": "bmad_nb.errors",
@@ -46,21 +55,29 @@ __all__ = [
     "Card",
     "Comparison",
     "Completion",
+    "DefinitionError",
     "LLMError",
     "Message",
+    "NotRunnable",
+    "Planned",
     "Price",
     "Request",
     "Result",
+    "Run",
+    "RunFailed",
     "RunPaused",
     "SimulatedLLM",
     "StoreError",
     "Usage",
+    "Workflow",
     "WorkflowError",
     "Workspace",
     "__version__",
     "ask",
     "compare",
     "enable_nested_asyncio",
+    "load",
+    "run",
 ]
 
 if TYPE_CHECKING:
@@ -68,7 +85,10 @@ if TYPE_CHECKING:
     from bmad_nb.errors import (
         BmadError,
         BudgetExceeded,
+        DefinitionError,
         LLMError,
+        NotRunnable,
+        RunFailed,
         RunPaused,
         StoreError,
         WorkflowError,
@@ -76,8 +96,11 @@ if TYPE_CHECKING:
     from bmad_nb.llms.base import LLM, Card
     from bmad_nb.llms.simulated import SimulatedLLM
     from bmad_nb.messages import Completion, Message, Price, Request, Usage
+    from bmad_nb.parse import load
     from bmad_nb.results import Comparison, Result
-    from bmad_nb.workspace import Workspace, ask, compare
+    from bmad_nb.runs.run import Planned, Run
+    from bmad_nb.workflow.model import Workflow
+    from bmad_nb.workspace import Workspace, ask, compare, run
 
 
 def __getattr__(name: str) -> Any:

@@ -4,13 +4,17 @@ BmadError
 ├── UsageProblem             the words of a command, an option or a setting
 │   ├── UnknownName          a name that nothing here has; carries the nearest right one
 │   └── SettingsError        a settings file or variable that cannot be used
+├── TaskFailed               the code of a task, or what it was given
 ├── WorkflowError            the author of a prompt or a definition
+│   ├── DefinitionError      a workflow's text or fields; carries every problem with its place
 │   ├── TemplateError        a {{ }} hole that cannot be filled
-│   └── MissingInput         a name that a prompt needs and nobody gave
+│   │   └── MissingInput     a name that a prompt needs and nobody gave
+│   ├── Unroutable           no LLM passes what a task demands
+│   └── NotRunnable          a sound definition that lacks something here
 ├── LLMError                 the other end of a call
 │   ├── AuthenticationFailed · PermissionRefused · ModelNotFound · BadRequest
 │   ├── ContextTooLong · RateLimited · ServerFailed · ConnectionFailed
-│   ├── TimedOut · BadAnswer
+│   ├── TimedOut · BadAnswer · OutputInvalid
 │   └── LocalModelUnavailable   the embedded model cannot run on this machine
 ├── BudgetExceeded           the limit
 │   └── PriceUnknown         no price, so that no worst case can be reserved
@@ -27,8 +31,8 @@ Every message says what happened, where, and what to do next.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 Billed = Literal["no", "maybe", "yes"]
 """Whether a call that failed was charged for: `maybe` once the request has left this machine."""
@@ -93,12 +97,87 @@ class WorkflowError(BmadError):
     """A prompt or a workflow definition is wrong."""
 
 
+class Problem(NamedTuple):
+    """One thing that is wrong with a definition."""
+
+    line: int
+    """Line in the document, from 1; 0 where there is no document."""
+    column: int
+    """Column in the line, from 1."""
+    what: str
+    """One sentence."""
+    hint: str = ""
+    """What to do about it."""
+    path: tuple[Any, ...] = ()
+    """Keys and indexes from the root down."""
+
+
+class DefinitionError(WorkflowError):
+    """A definition is wrong; every problem is said at once.
+
+    Args:
+        problems: what is wrong.
+        name: what it is wrong in, such as a file's name.
+    """
+
+    def __init__(self, problems: Sequence[Problem], name: str = "") -> None:
+        """Say the problem if it is one, else list at most twenty."""
+        self.problems, self.name = tuple(problems), name
+        if len(self.problems) == 1:
+            only = self.problems[0]
+            super().__init__(_at(only, name) + only.what, hint=only.hint)
+            return
+        lines = [f"  {_at(p, name)}{p.what} {p.hint}".rstrip() for p in self.problems[:20]]
+        more = len(self.problems) - 20
+        lines += [f"  … and {more} more."] if more > 0 else []
+        where = f" in {name}" if name else ""
+        super().__init__("\n".join([f"{len(self.problems)} problems{where}:", *lines]))
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"DefinitionError: {self.what}", *([self.hint] if self.hint else [])]
+
+
+def _at(problem: Problem, name: str) -> str:
+    """Return the place of a problem, as compilers write it."""
+    if problem.line:
+        return f"{name or 'line '}{':' if name else ''}{problem.line}:{problem.column}: "
+    path = ".".join(map(str, problem.path))
+    return f"{path}: " if path else ""
+
+
 class TemplateError(WorkflowError):
     """A `{{ }}` hole of a template cannot be read or filled."""
 
 
 class MissingInput(TemplateError):
     """A template names something that nobody has given."""
+
+
+class Unroutable(WorkflowError):
+    """No LLM passes the hard filters of a task; each is named with the one that it fails."""
+
+
+class NotRunnable(WorkflowError):
+    """A definition is sound, but something is missing before it can be run here.
+
+    Args:
+        workflow: its id.
+        missing: what is missing, each a sentence.
+    """
+
+    def __init__(self, workflow: str, missing: Sequence[str]) -> None:
+        """Name everything that is missing at once."""
+        shown = "\n".join(f"  {each}" for each in missing[:20])
+        more = f"\n  … and {len(missing) - 20} more." if len(missing) > 20 else ""
+        super().__init__(
+            f"{workflow!r} cannot run yet; nothing was sent:\n{shown}{more}",
+            hint="--dry-run shows the plan as it stands.",
+        )
+        self.missing = tuple(missing)
+
+
+class TaskFailed(BmadError):
+    """A task of a workflow could not be done, for another reason than its LLM."""
 
 
 class LLMError(BmadError):
@@ -193,6 +272,12 @@ class BadAnswer(LLMError):
     billed = "yes"
 
 
+class OutputInvalid(LLMError):
+    """An answer is not of the form that its task declares."""
+
+    billed = "yes"
+
+
 class LocalModelUnavailable(LLMError):
     """The embedded model cannot run here: a part is missing or the machine lacks something."""
 
@@ -206,7 +291,10 @@ class BudgetExceeded(BmadError):
         limit_usd: the limit, in US dollars.
         spent_usd: what was spent for certain, in US dollars.
         needed_usd: worst case of the next call, in US dollars.
+        on_limit: `pause` stops the run, so that it can go on; `fail` fails the task alone.
     """
+
+    on_limit: Literal["pause", "fail"] = "pause"
 
     def __init__(self, what: str, *, hint: str = "", limit_usd: Any = None, spent_usd: Any = None,
                  needed_usd: Any = None) -> None:  # fmt: skip

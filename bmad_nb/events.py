@@ -6,16 +6,19 @@ there. An event is never changed once it is committed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from bmad_nb.errors import Billed
 from bmad_nb.messages import Message
 
 CallState = Literal["in_flight", "answered", "failed", "cancelled", "lost"]
 """`lost`: it was in flight when its process was killed, so it may have been billed."""
+
+TaskState = Literal["waiting", "running", "done", "failed", "skipped", "cancelled"]
+"""`skipped` is no failure: its condition did not hold, or nothing that it needs was done."""
 
 RunStatus = Literal["running", "completed", "paused", "cancelled", "failed", "interrupted"]
 """`interrupted`: it says running, but the process that ran it is gone."""
@@ -93,6 +96,10 @@ class CallRow:
     """ISO time at which the call was written down, just before it was sent."""
     ended_utc: str = ""
     """ISO time at which its outcome was written down."""
+    task: str = ""
+    """Task of a workflow that made the call; empty outside of workflows."""
+    attempt: int = 1
+    """Number of the call within its task, from 1: retries, repairs and fallbacks count on."""
 
     @property
     def label(self) -> str:
@@ -122,6 +129,64 @@ class RunRow:
     ended_utc: str = ""
     owner: str = ""
     """The process that runs it: boot id, pid and the time at which that process started."""
+    fence: int = 0
+    """How often it was taken up; only the process that took it up last may write to it."""
+    workflow: str = ""
+    """Id of the workflow; empty for a cell of `ask` or `compare`."""
+    definition: Any = None
+    """The workflow as JSON values, so that another process can go on with it."""
+    inputs: Any = None
+    """Its inputs as JSON values."""
+    options: Any = None
+    """What else was asked of the run as JSON values, such as the strategy."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """The outcome of one task of a workflow; a row of the `tasks` frame."""
+
+    run_id: str
+    task: str
+    """Id of the task in its workflow."""
+    state: TaskState
+    verb: str = ""
+    """What kind of task: `prompt`, `messages`, `python` or `set`."""
+    content: str = ""
+    """SHA-256 over all that decides its result: its own fields and those of all above it."""
+    value: Any = None
+    """What it gave, as a JSON value: the output of a schema, of a function, of `set`."""
+    call_id: str = ""
+    """The call that answered; its text is the task's text."""
+    llm: str = ""
+    """Id of the LLM that answered."""
+    attempts: int = 0
+    """LLM calls or function calls that it took."""
+    error: str = ""
+    """What went wrong, one sentence."""
+    error_kind: str = ""
+    """Class name of the error."""
+    error_hint: str = ""
+    """What to do about the error."""
+    skipped_because: str = ""
+    """Why it did not run, one sentence."""
+    when: str = ""
+    """The condition as written; empty without one."""
+    when_value: bool | None = None
+    """What the condition gave; None where it was not reached."""
+    when_values: Any = None
+    """The values that the condition read, by name, shortened."""
+    degraded: bool = False
+    """True where a fallback stood in."""
+    rung: int = 0
+    """Which fallback stood in, from 1; 0 is none."""
+    cost_usd: Decimal | None = None
+    """US dollars that its calls cost in this run; None where a price is unknown."""
+    simulated: bool = False
+    """True where a simulated LLM answered."""
+    kept_from: str = ""
+    """The run that did it, where this run took its result over."""
+    started_utc: str = ""
+    ended_utc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +195,16 @@ class RunStarted:
 
     run: RunRow
     kind: Literal["run_started"] = "run_started"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlanned:
+    """The plan of a run: what is to be done, by which LLM, and why that one."""
+
+    run_id: str
+    plan: Mapping[str, Any]
+    """`Plan.to_dict()`."""
+    kind: Literal["run_planned"] = "run_planned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +224,26 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """A task has an outcome: done, failed, skipped or broken off."""
+
+    task: TaskRow
+    kind: Literal["task_ended"] = "task_ended"
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """A run has stopped, for good or until it is resumed."""
 
     run_id: str
     status: RunStatus
     reason: str = ""
+    outputs: Any = None
+    """The workflow's outputs as JSON values; None before they are all there."""
     kind: Literal["run_ended"] = "run_ended"
 
 
-Event = RunStarted | CallIntended | CallEnded | RunEnded
+Event = RunStarted | RunPlanned | CallIntended | CallEnded | TaskEnded | RunEnded
 
 
 class Journal(Protocol):
@@ -172,8 +257,8 @@ class Journal(Protocol):
         """
         ...
 
-    def stored(self, request_key: str) -> CallRow | None:
-        """Return the newest answered call with this key, or None."""
+    def stored(self, request_key: str, run_id: str = "") -> CallRow | None:
+        """Return the newest answered call with this key, or None; of one run where it is named."""
         ...
 
 
@@ -183,7 +268,11 @@ class RunState:
 
     run: RunRow | None = None
     status: RunStatus = "running"
+    reason: str = ""
+    plan: Mapping[str, Any] | None = None
     calls: dict[str, CallRow] = field(default_factory=dict)
+    tasks: dict[str, TaskRow] = field(default_factory=dict)
+    outputs: Any = None
 
     @property
     def spent_usd(self) -> Decimal:
@@ -198,10 +287,15 @@ def fold(events: Iterable[Event]) -> RunState:
     """Return the state of a run after `events`, in their order."""
     state = RunState()
     for event in events:
-        if isinstance(event, RunStarted):
-            state.run, state.status = event.run, "running"
-        elif isinstance(event, CallIntended | CallEnded):
-            state.calls[event.call.call_id] = event.call
-        else:
-            state.status = event.status
+        match event:
+            case RunStarted(run=run):
+                state.run, state.status, state.reason = run, "running", ""
+            case RunPlanned(plan=plan):
+                state.plan = plan
+            case CallIntended(call=call) | CallEnded(call=call):
+                state.calls[call.call_id] = call
+            case TaskEnded(task=task):
+                state.tasks[task.task] = task
+            case RunEnded(status=status, reason=reason, outputs=outputs):
+                state.status, state.reason, state.outputs = status, reason, outputs
     return state

@@ -1,14 +1,16 @@
-"""Runs and calls as DataFrames. Each column is declared once: name, dtype, unit, meaning."""
+"""Runs, tasks and calls as DataFrames. Each column is declared once: name, dtype, unit, meaning."""
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bmad_nb.events import CallRow, RunRow
+from bmad_nb.events import CallRow, RunRow, TaskRow
+from bmad_nb.messages import canonical_json
 
 
 class Column(NamedTuple):
@@ -22,6 +24,8 @@ class Column(NamedTuple):
 
 CALLS = (
     Column("run_id", "string", "", "the run"),
+    Column("task", "string", "", "task of a workflow that made it; empty outside of workflows"),
+    Column("attempt", "int64", "", "number of the call within its task, from 1"),
     Column("case", "string", "", "label of the case; empty where there is only a prompt"),
     Column("llm", "string", "", "id of the LLM, endpoint/name"),
     Column("variant", "string", "", "setting in which it was asked; empty for the plain one"),
@@ -60,6 +64,7 @@ CALLS = (
 RUNS = (
     Column("run_id", "string", "", "the run"),
     Column("verb", "string", "", "what was run"),
+    Column("workflow", "string", "", "id of the workflow; empty for ask and compare"),
     Column("status", "string", "", "running, completed, paused, cancelled, failed or interrupted"),
     Column("title", "string", "", "beginning of the prompt"),
     Column("calls", "int64", "", "calls that were really made"),
@@ -75,6 +80,40 @@ RUNS = (
     Column("ended_utc", "datetime64[ns, UTC]", "UTC", "when it stopped"),
 )
 """Columns of the runs frame: a row per run."""
+
+TASKS = (
+    Column("run_id", "string", "", "the run"),
+    Column("task", "string", "", "id of the task in its workflow"),
+    Column("verb", "string", "", "kind of task: prompt, messages, python or set"),
+    Column("state", "string", "", "done, failed, skipped or cancelled"),
+    Column("llm", "string", "", "id of the LLM that answered; empty where none did"),
+    Column("attempts", "int64", "", "LLM calls or function calls that it took"),
+    Column("calls", "int64", "", "LLM calls that were really made in this run"),
+    Column("from_store", "int64", "", "answers that came from the store"),
+    Column("cost_usd", "float64", "USD", "cost of its calls: 0 if free, missing if one is unknown"),
+    Column(
+        "simulated", "bool", "", "a simulated LLM answered: answer, price and time are invented"
+    ),
+    Column(
+        "duration_s", "float64", "s", "time from its beginning to its end; missing if it has none"
+    ),
+    Column("input_tokens", "Int64", "tokens", "tokens of its prompts, stored answers included"),
+    Column("output_tokens", "Int64", "tokens", "tokens of its answers, stored ones included"),
+    Column("degraded", "bool", "", "a fallback stood in"),
+    Column("rung", "int64", "", "which fallback stood in, from 1; 0 is none"),
+    Column("skipped_because", "string", "", "why it did not run"),
+    Column("when", "string", "", "its condition as written"),
+    Column(
+        "when_value", "boolean", "", "what the condition gave; missing where it was not reached"
+    ),
+    Column("error_kind", "string", "", "class of the error"),
+    Column("error", "string", "", "what went wrong"),
+    Column("answer", "string", "", "its text, or its value as JSON; missing if it gave none"),
+    Column("kept_from", "string", "", "earlier run whose result was taken over; empty if none"),
+    Column("started_utc", "datetime64[ns, UTC]", "UTC", "when it began"),
+    Column("ended_utc", "datetime64[ns, UTC]", "UTC", "when its outcome was written down"),
+)
+"""Columns of the tasks frame: a row per task of a workflow."""
 
 _COMPUTED = {"answer", "prompt"}
 STORED_COLUMNS = tuple(c.name for c in CALLS if c.name not in _COMPUTED)
@@ -114,35 +153,77 @@ def stored_calls(rows: Sequence[tuple[Any, ...]], gone: Iterable[str]) -> pd.Dat
     return frame
 
 
-def runs(rows: Sequence[RunRow], frame: pd.DataFrame) -> pd.DataFrame:
+def tasks(
+    rows: Sequence[TaskRow], calls: Sequence[CallRow], texts: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return a frame with a row per task; see `TASKS`.
+
+    Args:
+        rows: the tasks.
+        calls: the calls of the run, or of more runs than these.
+        texts: by task, the text that answered it.
+    """
+    own: dict[tuple[str, str], list[CallRow]] = {}
+    for call in calls:
+        own.setdefault((call.run_id, call.task), []).append(call)
+    found = [_task(row, own.get((row.run_id, row.task), ()), texts) for row in rows]
+    return _frame(TASKS, {c.name: [each[c.name] for each in found] for c in TASKS})
+
+
+def _task(row: TaskRow, calls: Sequence[CallRow], texts: Mapping[str, str]) -> dict[str, Any]:
+    stored = sum(call.from_store for call in calls)
+    value = None if row.value is None else canonical_json(row.value).decode()
+    computed = {
+        "calls": len(calls) - stored,
+        "from_store": stored,
+        "cost_usd": _cost(calls),
+        "duration_s": _duration_s(row.started_utc, row.ended_utc),
+        "input_tokens": _known_sum(call.input_tokens for call in calls),
+        "output_tokens": _known_sum(call.output_tokens for call in calls),
+        "answer": texts.get(row.task, value),
+    }
+    return {c.name: computed[c.name] if c.name in computed else getattr(row, c.name) for c in TASKS}
+
+
+def _cost(calls: Iterable[CallRow]) -> float | None:
+    """Return what calls cost in US dollars; None where one may have cost what nobody knows."""
+    sent = [call for call in calls if call.cost_usd is not None or call.billed != "no"]
+    if any(call.cost_usd is None for call in sent):
+        return None
+    return float(sum(call.cost_usd or 0 for call in sent))
+
+
+def _known_sum(counts: Iterable[int | None]) -> int | None:
+    """Return the sum of what was counted; None where there was something, and nobody counted."""
+    counted = list(counts)
+    known = [count for count in counted if count is not None]
+    return sum(known) if known or not counted else None
+
+
+def _duration_s(started_utc: str, ended_utc: str) -> float | None:
+    if not (started_utc and ended_utc):
+        return None
+    began, ended = map(datetime.datetime.fromisoformat, (started_utc, ended_utc))
+    return (ended - began).total_seconds()
+
+
+def runs(rows: Sequence[RunRow], sums: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """Return a frame with a row per run, the newest first.
 
     Args:
         rows: the runs.
-        frame: their calls, as `stored_calls` gives them.
+        sums: by run, what its calls sum up to, as `Store.sums` gives it.
     """
-    made = ~frame["from_store"]
-    real = ~frame["simulated"]
-    count = {
-        "calls": made,
-        "from_store": frame["from_store"],
-        "failed": frame["state"] == "failed",
-        "maybe_billed": frame["billed"] == "maybe",
-        "unpriced_calls": made & (frame["state"] == "answered") & frame["cost_usd"].isna(),
-    }
-    money = {
-        "cost_usd": frame["cost_usd"].where(real, 0.0),
-        "simulated_cost_usd": frame["cost_usd"].where(frame["simulated"], 0.0),
-    }
-    sums = {name: v.groupby(frame["run_id"]).sum() for name, v in {**count, **money}.items()}
-    values: dict[str, list[Any]] = {
-        c.name: [getattr(r, c.name) for r in rows] for c in RUNS if c.name not in sums
-    }
-    values["budget_usd"] = [None if v is None else float(v) for v in values["budget_usd"]]
-    for name, column in sums.items():
-        found = column.to_dict()
-        values[name] = [found.get(r.run_id, 0) for r in rows]
-    return _frame(RUNS, values).iloc[::-1].reset_index(drop=True)
+    found = [_run(row, sums.get(row.run_id, {})) for row in reversed(rows)]
+    return _frame(RUNS, {c.name: [each[c.name] for each in found] for c in RUNS})
+
+
+def _run(row: RunRow, sums: Mapping[str, float]) -> dict[str, Any]:
+    found = {c.name: getattr(row, c.name, sums.get(c.name, 0)) for c in RUNS}
+    if row.status == "interrupted":  # what was in flight when its process died may be billed
+        found["maybe_billed"] += sums.get("in_flight", 0)
+    found["budget_usd"] = None if row.budget_usd is None else float(row.budget_usd)
+    return found
 
 
 def _money(columns: Sequence[Column]) -> list[str]:

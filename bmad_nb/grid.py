@@ -186,7 +186,7 @@ def expand(
                     case.label,
                     variant_name(own),
                     llm,
-                    _request(llm, messages, {**params, **own}, sample),
+                    request(llm, messages, {**params, **own}, sample=sample),
                     right,
                 )
                 for sample in range(samples)
@@ -215,9 +215,20 @@ def _reference(
     return str(reference) if holes is None else fill(str(reference), holes)
 
 
-def _request(
-    llm: LLM, messages: tuple[Message, ...], params: Mapping[str, Scalar], sample: int
+def request(
+    llm: LLM,
+    messages: tuple[Message, ...],
+    params: Mapping[str, Any],
+    *,
+    sample: int = 0,
+    fresh: str = "",
+    schema: str = "",
 ) -> Request:
+    """Return the request that asks one LLM; what `params` leave open its card says.
+
+    Raises:
+        UsageProblem: a parameter with a value that no backend takes.
+    """
     rest = dict(params)
     max_tokens = rest.pop("max_tokens", llm.card.default_max_tokens)
     if (
@@ -238,4 +249,6 @@ def _request(
         max_tokens=max_tokens,
         params=tuple(sorted(rest.items())),
         sample=sample,
+        fresh=fresh,
+        schema=schema,
     )

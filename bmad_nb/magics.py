@@ -38,13 +38,16 @@ class BmadMagics(Magics):
             %%bmad compare -m local,sim/careful -o r
             Summarise {{ text }} in two sentences.
 
+        %%bmad workflow NAME above YAML defines a workflow, %bmad run NAME runs it.
         As a line: %bmad models, %bmad runs, %bmad show RUN, %bmad doctor.
         %bmad --help lists the verbs, %bmad compare --help the options of one.
         The result is returned and, with -o NAME, bound: r.df has a row per call.
         A ; at the end of the line shows nothing.
         """
-        from bmad_nb import verbs
         from bmad_nb.errors import BmadError
+        from bmad_nb.verbs.base import Front, Json
+        from bmad_nb.verbs.tree import call
+        from bmad_nb.verbs.words import split
         from bmad_nb.workspace import default_workspace
 
         shell: Any = self.shell
@@ -55,11 +58,11 @@ class BmadMagics(Magics):
         line, silent = _silenced(line)
         space = default_workspace()
         kind = "line" if cell is None else "cell"
-        front = verbs.Front(space, kind, body=cell, names=names, say=print)  # type: ignore[arg-type]
+        front = Front(space, kind, body=cell, names=names, say=print)  # type: ignore[arg-type]
         space.on_tick = ticker = _Ticker(space) if is_live(shell) and cell is not None else None
         try:
-            words = verbs.split(line, names)
-            result = verbs.call(front, words or ["--help"])
+            words = split(line, names)
+            result = call(front, words or ["--help"])
         except BmadError as error:
             _keep_partial(shell, words, error)
             if not is_live(shell):
@@ -70,7 +73,7 @@ class BmadMagics(Magics):
             if ticker is not None:
                 ticker.clear()
         shell.user_ns.update(front.bind)
-        if isinstance(result, verbs.Json):
+        if isinstance(result, Json):
             print(result)
             return None
         return None if silent or isinstance(result, int) else result
@@ -144,7 +147,7 @@ class _Ticker:
 @context_matcher(identifier="bmad.magic")  # type: ignore[untyped-decorator]
 def complete(context: Any) -> dict[str, Any]:
     """Complete verbs, options, LLM ids (in comma lists too) and names in `{{ }}`."""
-    from bmad_nb import completion
+    from bmad_nb.verbs import completion
 
     first, _, _ = context.full_text.partition("\n")
     found = _LINE.match(first)

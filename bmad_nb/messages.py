@@ -91,14 +91,9 @@ class Price:
         return total / 1_000_000
 
     def worst_case(self, request: Request) -> Decimal:
-        """Return the most that `request` can cost, in US dollars.
-
-        A token stands for at least one byte, so the byte count bounds the tokens of the prompt;
-        32 tokens per message cover the provider's own frame around it.
-        """
-        bytes_in = sum(len(m.text.encode("utf-8", "surrogatepass")) + 32 for m in request.messages)
+        """Return the most that `request` can cost, in US dollars."""
         return (
-            self.input_usd_per_mtok * bytes_in
+            self.input_usd_per_mtok * request.most_input_tokens
             + self.output_usd_per_mtok * request.max_tokens
         ) / 1_000_000  # fmt: skip
 
@@ -125,6 +120,8 @@ class Request:
     """Number of the sample, from 0: two samples are two requests."""
     fresh: str = ""
     """Set where a stored answer is not wanted: no part of the key, but of what a provider sees."""
+    schema: str = ""
+    """JSON Schema that the answer must match, as canonical JSON; empty for any text."""
 
     @property
     def key(self) -> str:
@@ -137,8 +134,23 @@ class Request:
                 self.max_tokens,
                 [list(pair) for pair in self.params],
                 self.sample,
+                *([self.schema] if self.schema else []),
             ]
         )
+
+    @property
+    def most_input_tokens(self) -> int:
+        """Bound on the tokens of the prompt.
+
+        A token stands for at least one byte; 32 tokens per message cover the provider's own frame
+        around it.
+        """
+        return sum(len(m.text.encode("utf-8", "surrogatepass")) + 32 for m in self.messages)
+
+    @property
+    def most_tokens(self) -> int:
+        """Bound on the tokens of prompt and answer together."""
+        return self.most_input_tokens + self.max_tokens
 
     @property
     def idempotency_key(self) -> str:

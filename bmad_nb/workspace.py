@@ -7,27 +7,26 @@ import dataclasses
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from bmad_nb import _loop, errors, grid, options, settings
-from bmad_nb.batch import Batch, Progress, notes
-from bmad_nb.budget import Budget, parse_usd
-from bmad_nb.errors import RunCancelled, RunFailed, UsageProblem
+from bmad_nb import _loop
+from bmad_nb.asking import Asking
+from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.base import LLM, Card
-from bmad_nb.llms.catalog import Catalog
 from bmad_nb.llms.function import FunctionLLM
 from bmad_nb.messages import Price
-from bmad_nb.options import Options
 from bmad_nb.results import Comparison, Result
-from bmad_nb.store import Store
+from bmad_nb.runs.run import Run
+from bmad_nb.running import Definition, Running
+from bmad_nb.runs.batch import notes
+from bmad_nb.store.journal import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-R = TypeVar("R", bound=Result)
 _open: weakref.WeakSet[Workspace] = weakref.WeakSet()
 
 
@@ -46,7 +45,7 @@ def _close_later(store: Store) -> None:
     threading.Thread(target=store.close, name="bmad-close", daemon=True).start()
 
 
-class Workspace:
+class Workspace(Asking, Running):
     """LLMs, a store and a budget.
 
     Args:
@@ -66,64 +65,9 @@ class Workspace:
         budget_usd: float | str | Decimal | None = None,
     ) -> None:
         """Read the settings; no file is made and nobody is contacted."""
-        self.found = settings.find(config, store)
-        self.settings = self.found.settings
-        self.store = Store(self.found.store, sync=self.settings.store.sync)
-        self.progress = Progress()
-        self.catalog = Catalog(self.settings, self._note)
-        limit = None if budget_usd is None else parse_usd(budget_usd)
-        self._budgets = {simulated: Budget(limit) for simulated in (False, True)}
-        self.on_tick: Callable[[], None] | None = None
-        """Called about ten times a second while a blocking call waits; shows progress."""
+        super().__init__(config, store, budget_usd)
         _open.add(self)
         weakref.finalize(self, _close_later, self.store).atexit = False
-
-    # --- asking -------------------------------------------------------------------------------
-
-    def ask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
-        """Ask one LLM.
-
-        Args:
-            prompt: the text; a template where `inputs` are given.
-            llm: id, such as `local/smollm2-135m?temperature=1`; the default LLM if None.
-            **given: `inputs` (values for the holes), `system`, `reference` (right answer),
-                `budget_usd`, `fresh` (ask anew although an answer is stored), and parameters such
-                as `temperature`, `seed`, `max_tokens`.
-
-        Raises:
-            LLMError: the LLM gave no answer.
-            RunPaused: interrupted, or the budget did not allow the call.
-            UnknownName: no such LLM or option.
-        """
-        batch = self._ask_batch(prompt, llm, given)
-        return self._wait(_answer(batch), batch)
-
-    async def aask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
-        """Ask one LLM, from code that has an event loop of its own; see `ask`."""
-        return await _loop.arun(_answer(self._ask_batch(prompt, llm, given)))
-
-    def compare(self, prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
-        """Ask several LLMs the same and set the answers side by side.
-
-        Args:
-            prompt: the text; a template where `inputs` or `over` are given.
-            llms: ids, as a list or with commas; globs such as `sim/*`, settings behind a `?`.
-            **given: those of `ask`, and `samples` (how often each is asked), `over` (a DataFrame
-                or a list of dictionaries: a case per row, its columns fill the holes), `vary`
-                (settings by name, such as `{"temperature": [0, 1]}`), `reference` (a column of
-                `over`, or a text).
-
-        Raises:
-            RunFailed: no call brought an answer.
-            RunPaused: interrupted, or stopped by the budget; finished answers are kept.
-            UnknownName: no such LLM or option.
-        """
-        batch = self._compare_batch(prompt, llms, given)
-        return self._wait(_compared(batch), batch)
-
-    async def acompare(self, prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
-        """Compare, from code that has an event loop of its own; see `compare`."""
-        return await _loop.arun(_compared(self._compare_batch(prompt, llms, given)))
 
     def add_llm(
         self,
@@ -173,7 +117,7 @@ class Workspace:
         """Return all runs of the store, the newest first; columns as in `frames.RUNS`."""
         from bmad_nb import frames
 
-        return frames.runs(self.store.runs(), self.calls())
+        return frames.runs(self.store.runs(), self.store.sums())
 
     def calls(self) -> pd.DataFrame:
         """Return all calls of the store without their texts; columns as in `frames.CALLS`."""
@@ -182,7 +126,7 @@ class Workspace:
         gone = [r.run_id for r in self.store.runs() if r.status == "interrupted"]
         return frames.stored_calls(self.store.columns(frames.STORED_COLUMNS), gone)
 
-    def run_of(self, run_id: str) -> Result:
+    def run_of(self, run_id: str) -> Result | Run:
         """Return a stored run as the object that it once gave.
 
         Args:
@@ -192,6 +136,8 @@ class Workspace:
             UnknownRun: there is none.
         """
         run = self.store.run(run_id)
+        if run.verb == "workflow":
+            return Run(self.store, run.run_id)
         calls = self.store.calls(run.run_id)
         final = {(c.case, c.llm, c.variant, c.sample): c for c in calls}
         earlier = [c for c in calls if final[c.case, c.llm, c.variant, c.sample] is not c]
@@ -205,93 +151,6 @@ class Workspace:
         if self.catalog.in_use:
             _loop.run(self.catalog.aclose())
         self.store.close()
-
-    # --- planning and waiting -----------------------------------------------------------------
-
-    def _ask_batch(self, prompt: str, llm: str | None, given: dict[str, Any]) -> Batch:
-        for name in ("over", "samples", "vary"):
-            if given.get(name) is not None:
-                raise UsageProblem(f"ask does not take {name}.", hint="Use compare.")
-        chosen = self.settings.engine.default_llm if llm is None else llm
-        return self._batch("ask", options.read(prompt, chosen, given))
-
-    def _compare_batch(
-        self, prompt: str, llms: str | Iterable[str], given: dict[str, Any]
-    ) -> Batch:
-        if given.pop("judge", None) is not None:
-            raise UsageProblem(
-                "compare has no judge in this version.",
-                hint="Score with reference=, the right answer or a column of them.",
-            )
-        return self._batch("compare", options.read(prompt, llms, given))
-
-    def _batch(self, verb: str, asked: Options) -> Batch:
-        chosen = self.catalog.choose(asked.llms)
-        if verb == "ask" and len(chosen) > 1:
-            raise UsageProblem(
-                f"ask takes one LLM, not {len(chosen)}.", hint="Use compare for several."
-            )
-        templated = asked.over is not None or asked.inputs is not None
-        cells = grid.expand(
-            asked.prompt,
-            chosen,
-            self.catalog.llm,
-            cases=grid.cases_of(asked.over) if asked.over is not None else [grid.Case("", {})],
-            around={} if asked.inputs is None else asked.inputs,
-            fill_holes=templated and not asked.raw,
-            settings=grid.variants(asked.vary),
-            samples=asked.samples,
-            system=asked.system,
-            reference=asked.reference,
-            params=asked.params,
-        )
-        batch = Batch(
-            verb,
-            asked.prompt,
-            cells,
-            fresh=asked.fresh,
-            budget_usd=asked.budget_usd,
-            store=self.store,
-            settings=self.settings.engine,
-            price_of=self.catalog.price,
-            above=self._budgets,
-        )
-        self.progress = batch.progress
-        return batch
-
-    def _wait(self, work: Coroutine[Any, Any, R], batch: Batch) -> R:
-        try:
-            return _loop.run(work, on_tick=self.on_tick)
-        except _loop.SecondInterrupt:
-            _loop.run(batch.cancel())
-            raise RunCancelled("The run was cancelled.", run_id=batch.run.run_id) from None
-
-    def _note(self, text: str) -> None:
-        self.progress.note = text
-
-
-async def _answer(batch: Batch) -> Result:
-    """Execute, and raise the error of a single call that failed."""
-    result = await batch.execute(Result)
-    row = result.rows[0]
-    if row.state != "answered":
-        kind = getattr(errors, row.error_kind, errors.LLMError)
-        raise kind(row.error, llm=row.llm, hint=row.error_hint, billed=row.billed)
-    return result
-
-
-async def _compared(batch: Batch) -> Comparison:
-    """Execute, and raise if no call at all brought an answer."""
-    result = await batch.execute(Comparison)
-    if all(row.state != "answered" for row in result.rows):
-        said = sorted({f"{row.llm}: {row.error}" for row in result.rows})
-        raise RunFailed(
-            f"None of {len(result.rows)} calls brought an answer. {' '.join(said[:4])}",
-            hint=next((row.error_hint for row in result.rows if row.error_hint), ""),
-            run_id=result.id,
-            result=result,
-        )
-    return result
 
 
 @functools.cache
@@ -308,3 +167,8 @@ def ask(prompt: str, llm: str | None = None, **given: Any) -> Result:
 def compare(prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
     """Compare LLMs in the default workspace; see `Workspace.compare`."""
     return default_workspace().compare(prompt, llms, **given)
+
+
+def run(workflow: Definition, inputs: Mapping[str, Any] | None = None, **options: Any) -> Run:
+    """Run a workflow in the default workspace; see `Workspace.run`."""
+    return default_workspace().run(workflow, inputs, **options)

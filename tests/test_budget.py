@@ -229,7 +229,7 @@ def test_spent_and_held_never_pass_the_limit(
                 look()
             for _ in range(steps):
                 await asyncio.sleep(0)
-            budget.settle(held, None if share is None else held.amount_usd * Decimal(share))
+            budget.settle(held, None if share is None else held.amount * Decimal(share))
             look()
 
         async with asyncio.timeout(20):

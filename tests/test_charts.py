@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from bmad_nb.charts import Chart, _hull, _interval, frontier
+from bmad_nb.charts import Chart, frontier, timeline
+from bmad_nb.charts.quality import _hull, _interval, _scatter
 from bmad_nb.events import CallRow
 from bmad_nb.frames import calls
 from bmad_nb.render.svg import Mark
@@ -93,7 +94,7 @@ def test_stored_answers_count_with_their_price():
         _row("a/b", "1", 1.0, "0", from_store=True, original_cost_usd=Decimal("0.004")),
         _row("c/d", "1", 0.5, "0.002"),
     )
-    marks = {mark.label: mark for mark in frontier(frame)._static.marks}
+    marks = {mark.label: mark for mark in _scatter(frame).marks}
     assert 0.004 == pytest.approx(marks["a/b"].x)
 
 
@@ -122,7 +123,7 @@ def test_unknown_price_is_in_the_table_only():
 def test_samples_are_no_evidence_of_their_own():
     """Samples of one case are averaged before the interval is made."""
     frame = _frame(*(_row("a/b", "1", n % 2, sample=n) for n in range(10)))
-    assert None is frontier(frame)._static.marks[0].low
+    assert None is _scatter(frame).marks[0].low
 
 
 @pytest.mark.parametrize(
@@ -163,3 +164,117 @@ def test_figure_can_be_changed():
     chart = frontier(_two()).update_layout(height=500)
     assert 500 == chart.layout.height
     assert "text/html" in chart._repr_mimebundle_()
+
+
+def _at(second, task, state="answered", took=1.0, **fields):
+    """Return a call of a task that began at a second of a run."""
+    start = pd.Timestamp("2026-01-01", tz="UTC") + pd.Timedelta(seconds=second)
+    end = pd.NaT if took is None else start + pd.Timedelta(seconds=took)
+    given = {"task": task, "state": state, "llm": "a/b", "attempt": 1, "from_store": False,
+             "simulated": False, "started_utc": start, "ended_utc": end}  # fmt: skip
+    return given | fields
+
+
+def _timeline(*calls, tasks=()):
+    return timeline(pd.DataFrame(list(tasks)), pd.DataFrame(list(calls)))
+
+
+_MIXED = (
+    _at(0, "split", took=2), _at(2, "read", took=3), _at(2, "read", took=4, attempt=2),
+    _at(2, "guess", "failed", took=1, error_kind="RateLimited"),
+    _at(3, "read", took=0, from_store=True), _at(5, "report", "in_flight", took=None),
+)  # fmt: skip
+
+
+def test_a_timeline_has_a_lane_per_task_and_a_bar_per_call():
+    """Each call is one bar in the lane of its task, with its start and length in seconds."""
+    chart = _timeline(*_MIXED)
+    assert ["split", "read", "guess", "report"] == list(chart.layout.yaxis.ticktext)
+    bars = {trace.name: trace for trace in chart.data}
+    assert [(0, 2), (2, 3), (2, 4)] == list(
+        zip(bars["answered"].base, bars["answered"].x, strict=True)
+    )
+    assert [(2, 1)] == list(zip(bars["failed"].base, bars["failed"].x, strict=True))
+    assert [(5, 1)] == list(zip(bars["in_flight"].base, bars["in_flight"].x, strict=True))
+    assert "RateLimited" in bars["failed"].hovertext[0]
+
+
+def test_failed_calls_have_a_cross_and_stored_ones_a_word():
+    """A call without an answer ends in a cross; an answer from the store is a mark that says so."""
+    chart = _timeline(*_MIXED)
+    marks = {trace.name: trace for trace in chart.data if trace.type == "scatter"}
+    assert [3] == list(marks["x-thin"].x)
+    assert [3] == list(marks["line-ns"].x)
+    assert "from the store" in marks["line-ns"].text[0]
+    page = chart._repr_html_()
+    assert ">from the store</text>" in page
+    assert "Outline with a cross: no answer." in page
+    assert "Short mark: from the store." in page
+
+
+def test_bars_of_a_lane_do_not_overlap():
+    """Calls at the same time stand in rows of their own, and one after the other in one row."""
+    chart = _timeline(_at(0, "a", took=2), _at(1, "a", took=2), _at(2, "a", took=1))
+    (bars,) = [trace for trace in chart.data if trace.name == "answered"]
+    places = dict(zip(bars.base, bars.y, strict=True))
+    assert places[0] == places[2] != places[1]
+
+
+def test_a_task_without_calls_is_a_thin_bar():
+    """A task that asks no LLM is a thin bar; one that never began is named and not drawn."""
+    start = pd.Timestamp("2026-01-01", tz="UTC")
+    tasks = [
+        {"task": "split", "verb": "python", "state": "done", "started_utc": start,
+         "ended_utc": start + pd.Timedelta(seconds=1)},
+        {"task": "never", "verb": "prompt", "state": "skipped", "started_utc": pd.NaT,
+         "ended_utc": pd.NaT},
+    ]  # fmt: skip
+    chart = _timeline(_at(1, "read"), tasks=tasks)
+    (thin,) = [trace for trace in chart.data if trace.name == "local"]
+    assert [1] == list(thin.x)
+    assert max(thin.width) < 0.5
+    assert "Not drawn, for want of a time: never." in repr(chart)
+    assert ["split", "read"] == list(chart.layout.yaxis.ticktext)
+
+
+def test_axes_have_units_and_the_title_says_simulated():
+    """The time axis names seconds; simulated calls are said in the title."""
+    chart = _timeline(_at(0, "a", simulated=True), _at(1, "b"))
+    assert "seconds (s)" in chart.layout.xaxis.title.text
+    assert "task" == chart.layout.yaxis.title.text
+    expected = "Calls over time: 2 calls in 2.0 s; 1 of them simulated"
+    assert expected == chart.layout.title.text == repr(chart).splitlines()[0]
+    assert "all of them simulated" in repr(_timeline(_at(0, "a", simulated=True)))
+    assert "simulated" not in repr(_timeline(_at(0, "a")))
+
+
+def test_the_twin_of_a_timeline_has_the_same_numbers():
+    """Table and text give calls, answers from the store, failures and times of each task."""
+    chart = _timeline(*_MIXED)
+    lines = {line.split()[0]: line.split() for line in repr(chart).splitlines() if line}
+    assert ["read", "–", "3", "1", "0", "2.0", "s", "4.0", "s"] == lines["read"]
+    assert ["guess", "–", "1", "0", "1"] == lines["guess"][:5]
+    svg = chart._repr_mimebundle_()["image/svg+xml"]
+    root = ET.fromstring(svg)
+    assert "currentColor" not in svg
+    said = root.find("{http://www.w3.org/2000/svg}desc").text
+    assert "read: 3 from 2.0 s to 6.0 s" in said
+    assert "guess: 1 from 2.0 s to 3.0 s, 1 of them failed" in said
+
+
+def test_nothing_happened():
+    """Empty frames, and calls without times, give a chart that says so and no error."""
+    assert "0 calls in 0 s" in repr(timeline(pd.DataFrame(), calls([])))
+    timeless = _at(0, "a", started_utc=pd.NaT, ended_utc=pd.NaT)
+    assert "1 call without a time." in repr(_timeline(timeless))
+
+
+def test_a_huge_timeline_is_cut_and_says_so():
+    """Of very many tasks and calls the first are drawn; how many are left out is said."""
+    every = [_at(n % 97, f"task{n % 500}") for n in range(5_000)]
+    chart = _timeline(*every)
+    assert len(chart._repr_html_()) < 200_000
+    drawn = sum(len(trace.base) for trace in chart.data if trace.type == "bar")
+    assert f"{5_000 - drawn:,} more bars left out" in repr(chart)
+    assert 0 < drawn < 5_000
+    assert "The table has 60 of 500 tasks." in repr(chart)

@@ -13,15 +13,21 @@ from bmad_nb.events import (
     CallRow,
     Event,
     RunEnded,
+    RunPlanned,
     RunRow,
     RunStarted,
     RunState,
+    TaskEnded,
+    TaskRow,
     fold,
 )
 
 RUN = RunRow("r1", "ask", "running")
 CALL = CallRow("r1-0", "r1", "sim/careful", "key", "in_flight")
 DONE = dataclasses.replace(CALL, state="answered", text="yes", cost_usd=Decimal("0.25"))
+
+
+TASK = TaskRow("r1", "t1", "failed")
 
 
 def test_nothing_happened() -> None:
@@ -46,6 +52,16 @@ def test_the_state_follows_the_events(status: str, call: str | None, events: lis
     state = fold(events)
     assert status == state.status
     assert call == (state.calls[CALL.call_id].state if state.calls else None)
+
+
+def test_the_last_word_on_plan_task_and_outputs_holds() -> None:
+    """A task that was done anew, a newer plan and the outputs at the end are the run's state."""
+    again = dataclasses.replace(TASK, state="done", value=3)
+    state = fold([
+        RunPlanned("r1", {"steps": [1]}), TaskEnded(TASK), RunPlanned("r1", {"steps": [2]}),
+        TaskEnded(again), RunEnded("r1", "completed", outputs={"x": 3}),
+    ])  # fmt: skip
+    assert ({"steps": [2]}, {"t1": again}, {"x": 3}) == (state.plan, state.tasks, state.outputs)
 
 
 def test_what_was_spent_is_certain_and_real() -> None:
@@ -84,6 +100,11 @@ def test_a_column_is_named_by_llm_setting_and_sample(
 
 def test_events_carry_their_kind() -> None:
     """Each event is tagged, so that a stored one can be told from the others."""
-    events = (RunStarted(RUN), CallIntended(CALL), CallEnded(DONE), RunEnded("r1", "failed"))
-    expected = ["run_started", "call_intended", "call_ended", "run_ended"]
+    events = (
+        RunStarted(RUN), RunPlanned("r1", {}), CallIntended(CALL), CallEnded(DONE),
+        TaskEnded(TASK), RunEnded("r1", "failed"),
+    )  # fmt: skip
+    expected = [
+        "run_started", "run_planned", "call_intended", "call_ended", "task_ended", "run_ended",
+    ]  # fmt: skip
     assert expected == [event.kind for event in events]

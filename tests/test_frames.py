@@ -12,9 +12,17 @@ import pandas as pd
 import pytest
 
 from bmad_nb import frames
-from bmad_nb.events import CallEnded, CallRow, RunEnded, RunRow, RunStarted
+from bmad_nb.events import (
+    CallEnded,
+    CallIntended,
+    CallRow,
+    RunEnded,
+    RunRow,
+    RunStarted,
+    TaskRow,
+)
 from bmad_nb.messages import Message
-from bmad_nb.store import Store
+from bmad_nb.store.journal import Store
 
 FULL = CallRow(
     "r1-0", "r1", "own/x", "key", "answered", model="m", variant="temperature=1", sample=1,
@@ -43,7 +51,10 @@ def stored(project: Path, rows: list[CallRow]) -> Store:
     """Return a store that holds rows."""
     store = Store(project / ".bmad" / "bmad.db")
     if rows:
-        asyncio.run(store.commit(*map(CallEnded, rows)))
+        names = sorted({row.run_id for row in rows})
+        owner = store.owner_name()
+        begun = [RunStarted(RunRow(n, "ask", "running", owner=owner, fence=1)) for n in names]
+        asyncio.run(store.commit(*begun, *map(CallEnded, rows)))
     return store
 
 
@@ -112,11 +123,13 @@ def test_calls_in_flight_of_a_dead_process_are_lost(project: Path) -> None:
 
 def run_frame(project: Path, *runs: RunRow) -> pd.DataFrame:
     """Return the frame of runs over the rows above."""
-    store = stored(project, ROWS)
+    store = Store(project / ".bmad" / "bmad.db")
     for run in runs:
-        asyncio.run(store.commit(RunStarted(run), RunEnded(run.run_id, run.status, run.reason)))
-    calls = frames.stored_calls(store.columns(frames.STORED_COLUMNS), [])
-    return frames.runs(store.runs(), calls)
+        ended = [CallEnded(row) for row in ROWS if row.run_id == run.run_id]
+        end = RunEnded(run.run_id, run.status, run.reason)
+        begun = RunStarted(dataclasses.replace(run, status="running", fence=1))
+        asyncio.run(store.commit(begun, *ended, *([end] if run.status != "running" else [])))
+    return frames.runs(store.runs(), store.sums())
 
 
 FIRST = RunRow("r1", "ask", "paused", title="one", reason="limit", budget_usd=Decimal("0.5"),
@@ -131,7 +144,7 @@ def test_runs_have_the_declared_columns(project: Path) -> None:
     assert declared(frames.RUNS) == dtypes(frame)
     assert list(declared(frames.RUNS)) == list(frame.columns)
     assert ["r3", "r2", "r1"] == list(frame.run_id)
-    assert declared(frames.RUNS) == dtypes(frames.runs([], frames.calls([])))
+    assert declared(frames.RUNS) == dtypes(frames.runs([], {}))
 
 
 @pytest.mark.parametrize(
@@ -156,3 +169,77 @@ def test_every_stored_column_is_a_field_of_the_row() -> None:
     fields = {field.name for field in dataclasses.fields(CallRow)}
     assert set(frames.STORED_COLUMNS) <= fields
     assert {"answer", "prompt"} == {c.name for c in frames.CALLS} - fields
+
+
+DONE = TaskRow(
+    "r1", "t1", "done", verb="prompt", call_id="c2", llm="own/x", attempts=2, when="inputs.go",
+    when_value=True, rung=1, degraded=True, cost_usd=Decimal("0.5"),
+    started_utc="2026-01-01T00:00:00+00:00", ended_utc="2026-01-01T00:00:02.500000+00:00",
+)  # fmt: skip
+SET = TaskRow("r1", "t2", "done", verb="set", value={"ü": [1, None]}, kept_from="r0")
+SKIPPED = TaskRow("r1", "t3", "skipped", skipped_because="It was not needed.", when="1 > 2",
+                  when_value=False)  # fmt: skip
+UNTOLD = TaskRow("r1", "t4", "failed", error="lone \ud800", error_kind="RateLimited")
+TASKS = [DONE, SET, SKIPPED, UNTOLD]
+TASK_CALLS = [
+    dataclasses.replace(FULL, call_id="c1", task="t1", state="failed", billed="no", text=None,
+                        cost_usd=Decimal(0), input_tokens=None, output_tokens=None),
+    dataclasses.replace(FULL, call_id="c2", task="t1", attempt=2, cost_usd=Decimal("0.5")),
+    dataclasses.replace(FULL, call_id="c3", task="t1", from_store=True, billed="no",
+                        cost_usd=Decimal(0)),
+    dataclasses.replace(FAILED, call_id="c4", task="t4"),
+    dataclasses.replace(FULL, call_id="c5", task="t2", run_id="another"),
+]  # fmt: skip
+
+
+def tasks() -> pd.DataFrame:
+    """Return the frame of the tasks above."""
+    return frames.tasks(TASKS, TASK_CALLS, {"t1": "Because."}).set_index("task")
+
+
+@pytest.mark.parametrize("rows", [TASKS, [SKIPPED], []], ids=["many", "one skipped", "none"])
+def test_tasks_have_the_declared_columns(rows: list[TaskRow]) -> None:
+    """Names, order and dtypes of tasks are as declared, whatever happened, and with none at all."""
+    frame = frames.tasks(rows, TASK_CALLS, {})
+    assert declared(frames.TASKS) == dtypes(frame)
+    assert list(declared(frames.TASKS)) == list(frame.columns)
+    assert [row.task for row in rows] == list(frame.task)
+    assert ("USD", "s") == (frame.attrs["units"]["cost_usd"], frame.attrs["units"]["duration_s"])
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("t1", {"calls": 2, "from_store": 1, "cost_usd": 0.5, "input_tokens": 6, "attempts": 2,
+                "output_tokens": 4, "duration_s": 2.5, "answer": "Because.", "rung": 1,
+                "degraded": True, "when_value": True, "llm": "own/x", "kept_from": ""}),
+        ("t2", {"calls": 0, "from_store": 0, "cost_usd": 0.0, "input_tokens": 0,
+                "answer": '{"\\u00fc":[1,null]}', "kept_from": "r0", "verb": "set"}),
+        ("t3", {"calls": 0, "cost_usd": 0.0, "state": "skipped", "when_value": False,
+                "skipped_because": "It was not needed.", "when": "1 > 2"}),
+        ("t4", {"calls": 1, "error": "lone ?", "error_kind": "RateLimited", "degraded": False}),
+    ],
+)  # fmt: skip
+def test_a_task_sums_its_calls(task: str, expected: dict[str, Any]) -> None:
+    """Calls, tokens and cost are those of the task in its run; an answer is text or JSON."""
+    row = tasks().loc[task]
+    assert expected == {name: row[name] for name in expected}
+
+
+def test_what_is_unknown_of_a_task_is_missing() -> None:
+    """A cost and tokens that nobody knows, a time and an answer that are not there, are missing."""
+    frame = tasks()
+    assert {"t4"} == set(frame.index[frame.cost_usd.isna()])
+    assert {"t4"} == set(frame.index[frame.input_tokens.isna()])
+    assert {"t3", "t4"} == set(frame.index[frame.answer.isna()])
+    assert {"t2", "t3", "t4"} == set(frame.index[frame.duration_s.isna()])
+    assert {"t2", "t4"} == set(frame.index[frame.when_value.isna()])
+
+
+def test_a_run_of_a_dead_process_counts_what_was_in_flight(project: Path) -> None:
+    """Its calls in flight may have been billed, in the frame of runs as in that of calls."""
+    store = Store(project / ".bmad" / "bmad.db")
+    begun = RunRow("r1", "workflow", "running", workflow="flow", fence=1)
+    asyncio.run(store.commit(RunStarted(begun), CallIntended(BARE)))
+    (row,) = frames.runs(store.runs(), store.sums()).itertuples()
+    assert ("interrupted", 1, "flow") == (row.status, row.maybe_billed, row.workflow)

@@ -187,7 +187,7 @@ def test_the_right_answer_is_a_column_a_template_or_a_text(
         (MissingInput, {"prompt": "{{ missing }}"}),
         (MissingInput, {"system": "{{ missing }}"}),
         (MissingInput, {"reference": "{{ missing }}"}),
-        (TemplateError, {"prompt": "{{ 1 + 1 }}"}),
+        (TemplateError, {"prompt": "{{ 2 ** 2 }}"}),
         (UsageProblem, {"samples": 0}),
         (UsageProblem, {"samples": -1}),
         (UsageProblem, {"samples": True}),

@@ -235,7 +235,7 @@ def test_a_failing_cell_fails_the_notebook_with_the_whole_error(shut: Shut) -> N
     done = shut.papermill(source, target)
     assert done.returncode != 0
     for place in (done.stderr, target.read_text()):
-        for part in ("MissingInput", "{{ nowhere }} is not defined", "magics.py", "verbs.py"):
+        for part in ("MissingInput", "{{ nowhere }} is not defined", "magics.py", "verbs/tree.py"):
             assert part in place, part
     assert "Unexpected exception formatting exception" not in done.stderr + target.read_text()
     errors = [

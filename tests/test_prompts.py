@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmad_nb.errors import MissingInput, TemplateError
-from bmad_nb.prompts import MAX_TABLE_ROWS, as_text, fill, holes
+from bmad_nb.prompts import (
+    MAX_FILLED,
+    MAX_HOLES,
+    MAX_TABLE_ROWS,
+    MAX_TEMPLATE,
+    as_text,
+    fill,
+    holes,
+    references,
+    value_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +39,14 @@ from bmad_nb.prompts import MAX_TABLE_ROWS, as_text, fill, holes
         ("", "{{ nothing }}"),
         ("ADA", "{{ upper(name) }}"),
         ("Ada", "{{\n  name\n}}"),
+        ("}}", "{{ '}}' }}"),
+        ("a }} b", '{{ "a }} b" }}'),
+        ("'}}\"", "{{ '\\'}}\\\"' }}"),
+        ("Ada's {{ x", "{{ name }}'s {{ x"),
+        ("it's Ada, isn't it", "it's {{ name }}, isn't it"),
+        ("[\n  1,\n  2\n]", "{{ [1, 2] }}"),
+        ("9 of 10", "{{ d.a[0] + 2 }} of {{ 10 }}"),
+        ("short", "{{ 'long' if len(name) > 3 else 'short' }}"),
     ],
 )
 def test_holes_are_filled_and_all_else_stays(expected: str, template: str) -> None:
@@ -68,7 +86,7 @@ def test_any_template_gives_a_text_or_a_typed_error(template: str) -> None:
 
 @pytest.mark.parametrize(
     "hole",
-    ["x.__class__", "__import__('os')", "open('/etc/passwd')", "lambda: 1", "[i for i in x]",
+    ["x.__class__", "__import__('os')", "open('/etc/passwd')", "lambda: 1", "{i for i in x}",
      "f'{x}'", "'a' * 10**9", "x" * 10_000, "x" + ".a" * 500, "((" * 250 + "x" + "))" * 250, "",
      "round(1, -999999999)"],
     ids=lambda hole: hole[:20],
@@ -88,7 +106,12 @@ def test_a_missing_name_is_said_with_the_nearest() -> None:
     assert "Did you mean text?" == caught.value.hint
 
 
-@pytest.mark.parametrize("template", ["{" * 100_000, "}}" + "{{ " * 60_000, "{{" + "}" * 100_000])
+@pytest.mark.parametrize(
+    "template",
+    ["{" * 100_000, "}}" + "{{ " * 60_000, "{{" + "}" * 100_000, "{{" * 50_000, "{{ '" * 50_000 + "}}",
+     "{{ ' }}" * 900 + "'a" * 400_000, "{{ \\' }}" * 900 + "\\'" * 400_000, "{{ '" + "\\" * 900_000 + "}}"],
+    ids=range(8),
+)  # fmt: skip
 def test_many_braces_take_no_long_time(template: str) -> None:
     """A template full of braces is done in seconds: the time grows with its length only."""
     started = time.monotonic()
@@ -139,3 +162,81 @@ def test_the_names_of_a_template() -> None:
     """`holes` names what a template needs and nothing else."""
     template = "{{ a.b }} {{ head(c, 2) }} {d} {{ e[f] }}"
     assert {"a", "c", "e", "f"} == holes(template)
+
+
+def test_what_is_read_by_a_template() -> None:
+    """`references` gives each dotted path of all holes once, in order."""
+    template = "{{ a.b }} {{ '}}' + c['d'] }} {e.f} {{ a.b }} {{ [x for x in g] }}"
+    assert [("a", "b"), ("c", "d"), ("g",)] == references(template)
+
+
+def test_a_template_says_the_line_of_what_it_cannot_read() -> None:
+    """Reading a template names the line of a wrong hole, as filling it does."""
+    for read in (references, holes):
+        with pytest.raises(TemplateError, match=r"Line 2 of the prompt: {{ 1 \+ }} is not"):
+            read("{{ a }}\n{{ 1 + }}")
+
+
+@pytest.mark.parametrize(
+    ("expected", "template"),
+    [
+        (3, "{{ n }}"),
+        (3, "\n {{n}}\t"),
+        ([3, 4], "{{ [n, n + 1] }}"),
+        (None, "{{ nothing }}"),
+        ("}}", "{{ '}}' }}"),
+        ("3 ", "{{ n }} {{ nothing }}"),
+        ("n: 3", "n: {{ n }}"),
+        ("plain", "plain"),
+        ("", ""),
+        ("{{ open", "{{ open"),
+    ],
+)
+def test_a_template_of_one_hole_keeps_the_type(expected: Any, template: str) -> None:
+    """One hole and nothing else is the typed value; anything beside it makes a text."""
+    found = value_of(template, {"n": 3, "nothing": None})
+    assert (type(expected), expected) == (type(found), found)
+
+
+def test_a_typed_hole_says_its_line() -> None:
+    """An error of the only hole is told as in any template."""
+    with pytest.raises(
+        MissingInput, match=r"Line 2 of the prompt: {{ m }} is not defined. Did you"
+    ):
+        value_of("\n{{ m }}", {"mm": 3})
+
+
+def test_each_limit_of_a_template_holds_at_its_line() -> None:
+    """A template just within a limit is filled, and one just over it is a TemplateError."""
+    big = {"x": "x" * (MAX_FILLED // 10), "y": "y"}
+    assert MAX_TEMPLATE == len(fill("a" * MAX_TEMPLATE, {}))
+    assert MAX_HOLES == len(fill("{{ y }}" * MAX_HOLES, big))
+    assert MAX_FILLED == len(fill("{{ x }}" * 10, big))
+    for over in ("a" * (MAX_TEMPLATE + 1), "{{ y }}" * (MAX_HOLES + 1), "{{ x }}" * 10 + "."):
+        with pytest.raises(TemplateError, match="has more than"):
+            fill(over, big)
+
+
+class Result(dict[str, Any]):
+    """A task's result, as the engine gives it to templates."""
+
+    spelled = "the answer"
+
+
+def test_a_result_stands_in_a_prompt_as_its_text() -> None:
+    """The result of a task is its text in a prompt, and its fields in JSON."""
+    assert "the answer" == as_text(Result(score=1))
+    assert '{\n  "score": 1\n}' == fill("{{ json(r) }}", {"r": Result(score=1)})
+
+
+def test_an_object_without_a_text_is_said() -> None:
+    """An object whose text raises is a TemplateError that names its class."""
+
+    class Silent:
+        def __str__(self) -> str:
+            raise OSError("no text")
+
+    with pytest.raises(
+        TemplateError, match="A Silent cannot be put into a prompt: OSError: no text"
+    ):
+        as_text(Silent())

@@ -412,7 +412,7 @@ def test_a_budget_holds_simulated_money_in_a_purse_of_its_own(project):
 
     assert 0 < frame["cost_usd"].sum() <= 0.0005
     assert set(frame["simulated"]) == {True}
-    assert Decimal(0) == space._budgets[False].spent_usd
+    assert Decimal(0) == space.budgets[False].spent_usd
     space.close()
 
 

@@ -59,14 +59,15 @@ def exit_code(error: BmadError) -> int:
 
 
 def _run(words: list[str]) -> Any:
-    from bmad_nb import verbs
+    from bmad_nb.verbs.base import Front
+    from bmad_nb.verbs.tree import call
     from bmad_nb.workspace import Workspace
 
     workspace = Workspace()
-    front = verbs.Front(workspace, "shell", say=_say)
+    front = Front(workspace, "shell", say=_say)
     if sys.stderr.isatty():
         workspace.on_tick = _Ticker(workspace)
-    return verbs.call(front, words or ["--help"])
+    return call(front, words or ["--help"])
 
 
 class _Ticker:
@@ -93,7 +94,7 @@ def _complain(error: BmadError) -> None:
     if error.hint:
         print(plain(error.hint), file=sys.stderr)
     partial = getattr(error, "result", None)
-    if partial is not None and getattr(partial, "rows", None):
+    if partial is not None and getattr(partial, "rows", True):  # of a workflow, what is done
         print(repr(partial), file=sys.stderr)
 
 

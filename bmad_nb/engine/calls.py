@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
 from bmad_nb.errors import BadAnswer, BudgetExceeded, LLMError, TimedOut
-from bmad_nb.events import CallEnded, CallIntended, CallRow, Journal
+from bmad_nb.events import CallEnded, CallIntended, CallRow, Event, Journal
 from bmad_nb.messages import Completion, Request, Usage, defect_of
 from bmad_nb.secrets import redact
 
@@ -28,8 +28,12 @@ class Purse(Protocol):
         """Hold back the worst case, or raise BudgetExceeded."""
         ...
 
-    def settle(self, reservation: object, cost_usd: Decimal | None) -> None:
-        """Replace the reservation by the real cost."""
+    def give_back(self, held: object) -> None:
+        """Take back the reservation of a call that was not sent."""
+        ...
+
+    def settle(self, held: object, cost_usd: Decimal | None, tokens: int | None = None) -> None:
+        """Replace the reservation by what was really used; None keeps the worst case."""
         ...
 
 
@@ -47,6 +51,10 @@ class Ask:
     score: Callable[[CallRow], CallRow]
     """Returns the row with its score, or the row itself."""
     purse: Purse
+    timeout_s: float
+    """Most seconds for the call."""
+    seal: Callable[[CallRow], Sequence[Event]] = lambda _row: ()
+    """Returns what is to be committed together with the outcome."""
 
 
 class Progress(Protocol):
@@ -63,25 +71,19 @@ class Calls:
     Args:
         journal: where intents and outcomes are committed.
         now: the time as ISO text.
-        limit: most calls in flight at a time.
-        timeout_s: most seconds for one call.
-        fresh: ask anew, even where an answer is stored.
+        limit: most calls of a batch in flight at a time.
         progress: told of each row as it changes.
     """
 
-    def __init__(
-        self, journal: Journal, now: Now, *, limit: int, timeout_s: float, fresh: bool,
-        progress: Progress,
-    ) -> None:  # fmt: skip
+    def __init__(self, journal: Journal, now: Now, *, limit: int, progress: Progress) -> None:
         """Start nothing yet."""
-        self._journal, self._now = journal, now
+        self._journal, self._now, self._progress = journal, now, progress
         self._slots = asyncio.Semaphore(limit)
-        self._timeout_s, self._fresh, self._progress = timeout_s, fresh, progress
         self._first: dict[str, asyncio.Future[CallRow]] = {}
         self.rows: dict[str, CallRow] = {}
         """Outcome by call id; what was never sent has none."""
         self.exceeded: BudgetExceeded | None = None
-        """Set when a call did not fit the budget; nothing is sent after that."""
+        """Set when a call of a batch did not fit the budget; nothing is sent after that."""
 
     async def run(self, asks: Iterable[Ask]) -> None:
         """Bring an outcome for each ask, unless the budget or a cancellation stops it.
@@ -101,13 +103,11 @@ class Calls:
 
     async def _serve_stored(self, asks: list[Ask]) -> list[Ask]:
         """Answer from the store what it has, in one commit; return the rest."""
-        if self._fresh:
-            return asks
         served, waiting = [], []
         for number, ask in enumerate(asks):
             if number % 200 == 199:
                 await asyncio.sleep(0)  # an interrupt or another run gets its turn
-            stored = self._journal.stored(ask.row.request_key)
+            stored = self._stored(ask)
             if stored is None:
                 waiting.append(ask)
             else:
@@ -118,58 +118,77 @@ class Calls:
                 self._keep(row)
         return waiting
 
-    async def _one(self, ask: Ask) -> None:
-        """Ask once; of equal requests only the first is sent, the others take its answer."""
-        key = ask.row.request_key
-        first = self._first.get(key)
-        if first is None:
-            self._first[key] = asyncio.get_running_loop().create_future()
-            async with self._slots:
-                row = await self._again_or_send(ask)
-            if row is not None:
-                self._first[key].set_result(row)
-            else:
-                self._first[key].cancel()
-            return
-        try:
-            outcome = await asyncio.shield(first)
-        except asyncio.CancelledError:
-            if first.cancelled():  # stopped by the budget, as the first was
-                return
-            raise
-        row = self._copy(ask, outcome)
-        await self._journal.commit(CallEnded(row))
-        self._keep(row)
+    def _stored(self, ask: Ask) -> CallRow | None:
+        """Return a stored answer; where a new one is wanted, only one that this run made."""
+        run_id = ask.row.run_id if ask.request.fresh else ""
+        return self._journal.stored(ask.row.request_key, run_id)
 
-    async def _again_or_send(self, ask: Ask) -> CallRow | None:
-        """Look into the store once more, for another run may have brought the answer meanwhile."""
-        stored = None if self._fresh else self._journal.stored(ask.row.request_key)
-        if stored is None:
-            return await self._send(ask)
-        row = self._copy(ask, stored)
-        await self._journal.commit(CallEnded(row))
+    async def _one(self, ask: Ask) -> None:
+        try:
+            await self.ask(ask)
+        except BudgetExceeded as error:
+            self.exceeded = self.exceeded or error
+
+    async def ask(self, ask: Ask) -> CallRow:
+        """Return the outcome of one ask, an error among the outcomes.
+
+        Of equal requests only the first is sent; the others take its outcome.
+
+        Raises:
+            BudgetExceeded: the call does not fit; it was not sent.
+            StoreError: it could not be written down.
+        """
+        key = ask.row.request_key
+        while (first := self._first.get(key)) is not None:
+            try:
+                outcome = await asyncio.shield(first)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if first.cancelled() and not (task and task.cancelling()):
+                    continue  # the first was broken off: this one takes its place
+                raise
+            return await self._end(ask, self._copy(ask, outcome))
+        first = self._first[key] = asyncio.get_running_loop().create_future()
+        try:
+            async with self._slots:
+                stored = self._stored(ask)  # another run may have brought the answer meanwhile
+                row = await (
+                    self._send(ask) if stored is None else self._end(ask, self._copy(ask, stored))
+                )
+        except BaseException as error:
+            del self._first[key]
+            if isinstance(error, BudgetExceeded):
+                first.set_exception(error)
+                first.exception()  # looked at: nobody may be waiting
+            else:
+                first.cancel()
+            raise
+        first.set_result(row)
+        if row.state != "answered":
+            del self._first[key]  # a further attempt is sent again
+        return row
+
+    async def _end(self, ask: Ask, row: CallRow) -> CallRow:
+        """Write down an outcome, and what is to be durable together with it."""
+        await self._journal.commit(CallEnded(row), *ask.seal(row))
         self._keep(row)
         return row
 
-    async def _send(self, ask: Ask) -> CallRow | None:
+    async def _send(self, ask: Ask) -> CallRow:
         """Reserve, write down the intent, send, settle, write down the outcome."""
         if self.exceeded is not None:
-            return None
-        try:
-            reservation = await ask.purse.reserve(ask.request)
-        except BudgetExceeded as error:
-            self.exceeded = self.exceeded or error
-            return None
+            raise self.exceeded
+        reservation = await ask.purse.reserve(ask.request)
         if self.exceeded is not None:
-            ask.purse.settle(reservation, Decimal(0))
-            return None
+            ask.purse.give_back(reservation)
+            raise self.exceeded
         row = dataclasses.replace(
             ask.row, started_utc=self._now(), reserved_usd=getattr(reservation, "amount_usd", None)
         )
         try:
             await self._journal.commit(CallIntended(row))
         except BaseException:
-            ask.purse.settle(reservation, Decimal(0))
+            ask.purse.give_back(reservation)
             raise
         self._progress(row)
         clock = asyncio.get_running_loop().time
@@ -183,14 +202,13 @@ class Calls:
             ask.purse.settle(reservation, None)
             raise
         unbilled = Decimal(0) if row.billed == "no" else None  # None keeps the worst case
-        ask.purse.settle(reservation, unbilled if row.cost_usd is None else row.cost_usd)
-        await self._journal.commit(CallEnded(row))
-        self._keep(row)
-        return row
+        cost_usd = unbilled if row.cost_usd is None else row.cost_usd
+        ask.purse.settle(reservation, cost_usd, _tokens(row))
+        return await self._end(ask, row)
 
     async def _complete(self, ask: Ask) -> Completion:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(ask.timeout_s):
                 completion = await ask.complete(ask.request)
         except LLMError:
             raise
@@ -201,9 +219,9 @@ class Calls:
             raise LLMError(f"{ask.row.llm} broke off by itself.", llm=ask.row.llm) from None
         except TimeoutError:
             raise TimedOut(
-                f"{ask.row.llm} gave no answer within {self._timeout_s:g} s.",
+                f"{ask.row.llm} gave no answer within {ask.timeout_s:g} s.",
                 llm=ask.row.llm,
-                hint="Raise [engine] default_timeout_s, or run the cell again.",
+                hint="Raise its timeout, or [engine] default_timeout_s, and run it again.",
             ) from None
         except Exception as error:
             raise LLMError(
@@ -277,8 +295,20 @@ class Calls:
         self._progress(row)
 
 
-_OWN = ("call_id", "run_id", "llm", "variant", "sample", "case", "score", "scorer", "reference")
+_OWN = (
+    "call_id", "run_id", "llm", "variant", "sample", "case", "score", "scorer", "reference",
+    "task", "attempt",
+)  # fmt: skip
 """Columns that belong to the asking side: an answer may serve another case of another run."""
+
+
+def _tokens(row: CallRow) -> int | None:
+    """Return the tokens of a call; None where nobody counted, and 0 where nothing was billed."""
+    if row.billed == "no":
+        return 0
+    if row.input_tokens is None or row.output_tokens is None:
+        return None
+    return row.input_tokens + row.output_tokens
 
 
 def _word(reason: str) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import operator
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from bmad_nb.errors import ServerFailed
+from bmad_nb.llms import simulated_forms as forms
 from bmad_nb.llms.base import Card
 from bmad_nb.messages import Completion, Price, Request, Usage, fingerprint
 
@@ -147,6 +150,7 @@ class SimulatedLLM:
         self.persona = persona
         self.truths = dict(truths or {})
         self.card = persona.card()
+        self._attempts: Counter[str] = Counter()
 
     async def complete(self, request: Request) -> Completion:
         """Answer from the planted skills after the planted time.
@@ -157,7 +161,7 @@ class SimulatedLLM:
         chance = random.Random(request.key)  # noqa: S311  (a simulation, and it must repeat)
         latency_s = self.persona.latency_s * chance.lognormvariate(0.0, 0.25)
         await asyncio.sleep(latency_s)
-        if chance.random() < self.persona.error_rate:
+        if self._fails(request, chance.random()):
             raise ServerFailed(
                 f"{self.card.id} failed, as simulated (HTTP 503).",
                 llm=self.card.id,
@@ -180,13 +184,26 @@ class SimulatedLLM:
     async def aclose(self) -> None:
         """Do nothing: a simulated LLM holds nothing."""
 
+    def _fails(self, request: Request, first: float) -> bool:
+        """Return whether this attempt meets a planted error; the next one may not."""
+        self._attempts[request.key] += 1
+        number = self._attempts[request.key]
+        again = random.Random(f"{request.key} {number}")  # noqa: S311  (as above)
+        return (first if number == 1 else again.random()) < self.persona.error_rate
+
     def _answer(self, request: Request, chance: random.Random) -> str:
-        prompt = request.prompt
-        capability, truth, wrong = solve(prompt, self.truths)
-        right = chance.random() < dict(self.persona.skills).get(capability, 0.5)
+        asked = next(m.text for m in request.messages if m.role == "user")
+        question = asked.partition(forms.MARK)[0].strip() if request.schema else request.prompt
+        capability, truth, wrong = solve(question, self.truths)
+        skills = dict(self.persona.skills)
+        right = chance.random() < skills.get(capability, 0.5)
         if capability == "general":
-            return _summary(prompt, keep=3 if right else 1)
-        return truth if right else chance.choice(wrong)
+            said = _summary(question, keep=3 if right else 1)
+        else:
+            said = truth if right else chance.choice(wrong)
+        if not request.schema or chance.random() > (1 + skills.get("general", 0.5)) / 2:
+            return said  # now and then the demanded form is forgotten
+        return forms.filled(json.loads(request.schema), said, question, chance)
 
 
 def _tokens(text: str) -> int:

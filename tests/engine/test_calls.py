@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bmad_nb.budget import Budget, Reservation
+from bmad_nb.budget import Budget, Purse
 from bmad_nb.engine.calls import Ask, Calls
-from bmad_nb.errors import RateLimited, StoreError
-from bmad_nb.events import CallEnded, CallIntended, CallRow, Event
+from bmad_nb.errors import BudgetExceeded, RateLimited, StoreError
+from bmad_nb.events import (
+    CallEnded,
+    CallIntended,
+    CallRow,
+    Event,
+    RunRow,
+    RunStarted,
+    TaskEnded,
+    TaskRow,
+)
 from bmad_nb.messages import Completion, Message, Price, Request, Usage
-from bmad_nb.store import Store, now_utc
+from bmad_nb.store.journal import Store
+from bmad_nb.store.reading import now_utc
 
 PRICE = Price(Decimal(0), Decimal(1))
 """A token of output costs a millionth of a dollar."""
@@ -25,21 +35,6 @@ PRICE = Price(Decimal(0), Decimal(1))
 def micro(count: int) -> Decimal:
     """Return millionths of a dollar."""
     return Decimal(count) / 1_000_000
-
-
-@dataclasses.dataclass
-class Purse:
-    """A budget for calls at `PRICE`."""
-
-    budget: Budget
-
-    async def reserve(self, request: Request) -> Reservation:
-        """Reserve the worst case."""
-        return await self.budget.reserve("own/x", PRICE, request)
-
-    def settle(self, reservation: Any, cost_usd: Decimal | None) -> None:
-        """Settle."""
-        self.budget.settle(reservation, cost_usd)
 
 
 class Journal:
@@ -58,9 +53,9 @@ class Journal:
         await self.store.commit(*events)
         self.told += events
 
-    def stored(self, request_key: str) -> CallRow | None:
+    def stored(self, request_key: str, run_id: str = "") -> CallRow | None:
         """Return what the store has."""
-        return self.store.stored(request_key)
+        return self.store.stored(request_key, run_id)
 
 
 class Bench:
@@ -73,6 +68,7 @@ class Bench:
         self.sent: list[str] = []
         self.in_flight = self.most = 0
         self.seen: list[CallRow] = []
+        self.begun: set[str] = set()
         self.answer: Callable[[Request], Awaitable[Completion]] = self.at_once
 
     async def at_once(self, request: Request) -> Completion:
@@ -89,21 +85,37 @@ class Bench:
         finally:
             self.in_flight -= 1
 
-    def ask(self, number: int, prompt: str, max_tokens: int = 10, run_id: str = "r") -> Ask:
+    def take_up(self, run_id: str) -> None:
+        """Let the store begin the run, once."""
+        if run_id not in self.begun:
+            self.begun.add(run_id)
+            run = RunRow(run_id, "ask", "running", owner=self.journal.store.owner_name(), fence=1)
+            asyncio.run(self.journal.store.commit(RunStarted(run)))
+
+    def ask(
+        self,
+        number: int,
+        prompt: str,
+        max_tokens: int = 10,
+        run_id: str = "r",
+        *,
+        fresh: bool = False,
+        timeout_s: float = 20,
+        seal: Callable[[CallRow], Sequence[Event]] = lambda _row: (),
+    ) -> Ask:
         """Return one ask."""
         turns = (Message("user", prompt),)
-        request = Request("own/x", "here", "x", turns, max_tokens)
+        request = Request("own/x", "here", "x", turns, max_tokens, fresh=run_id if fresh else "")
         row = CallRow(f"{run_id}-{number}", run_id, "own/x", request.key, "in_flight",
                       case=f"c{number}", messages=turns)  # fmt: skip
+        self.take_up(run_id)
         score = lambda row: dataclasses.replace(row, score=float(len(row.text or "")))  # noqa: E731
-        return Ask(row, request, self.complete, PRICE.cost, score, Purse(self.budget))
+        purse = Purse((self.budget,), "own/x", PRICE)
+        return Ask(row, request, self.complete, PRICE.cost, score, purse, timeout_s, seal)
 
-    def run(self, *asks: Ask, limit: int = 10, timeout_s: float = 20, fresh: bool = False) -> Calls:
+    def run(self, *asks: Ask, limit: int = 10) -> Calls:
         """Run a batch, with a guard against hanging."""
-        calls = Calls(
-            self.journal, now_utc, limit=limit, timeout_s=timeout_s, fresh=fresh,
-            progress=self.seen.append,
-        )  # fmt: skip
+        calls = Calls(self.journal, now_utc, limit=limit, progress=self.seen.append)
 
         async def work() -> None:
             async with asyncio.timeout(30):
@@ -158,7 +170,7 @@ def test_the_outcome_is_durable_before_anybody_sees_it(bench: Bench) -> None:
     def look(row: CallRow) -> None:
         states.append(f"{row.state}, stored as {bench.journal.store.calls()[0].state}")
 
-    calls = Calls(bench.journal, now_utc, limit=1, timeout_s=9, fresh=False, progress=look)
+    calls = Calls(bench.journal, now_utc, limit=1, progress=look)
     asyncio.run(calls.run([bench.ask(0, "ab")]))
     assert ["in_flight, stored as in_flight", "answered, stored as answered"] == states
 
@@ -218,8 +230,14 @@ def test_a_stored_answer_is_served_without_a_call(bench: Bench) -> None:
 def test_fresh_asks_anew(bench: Bench) -> None:
     """With fresh, a stored answer is not used, and equal requests are still sent once."""
     bench.run(bench.ask(0, "ab"))
-    bench.run(bench.ask(1, "ab"), bench.ask(2, "ab"), fresh=True)
+    bench.run(
+        bench.ask(1, "ab", run_id="s", fresh=True), bench.ask(2, "ab", run_id="s", fresh=True)
+    )
     assert ["ab", "ab"] == bench.sent
+    bench.run(bench.ask(3, "ab", run_id="s", fresh=True))
+    assert ["ab", "ab"] == bench.sent, "Its own run's new answer serves."
+    bench.run(bench.ask(0, "ab", run_id="t", fresh=True))
+    assert ["ab"] * 3 == bench.sent
 
 
 @pytest.mark.parametrize("limit", [1, 3, 10])
@@ -262,7 +280,8 @@ def test_equal_requests_are_stopped_with_the_first(project: Path) -> None:
 
 def test_stored_answers_need_no_budget(project: Path) -> None:
     """A budget of nothing still serves what is stored."""
-    Bench(project).run(Bench(project).ask(0, "ab"))
+    rich = Bench(project)
+    rich.run(rich.ask(0, "ab"))
     poor = Bench(project, Decimal(0))
     calls = poor.run(poor.ask(1, "ab", run_id="s"))
     assert ("AB", None) == (calls.rows["s-1"].text, calls.exceeded)
@@ -326,7 +345,7 @@ def test_a_call_that_takes_too_long_fails(bench: Bench) -> None:
         return await bench.at_once(request)
 
     bench.answer = hang
-    calls = bench.run(bench.ask(0, "slow"), bench.ask(1, "ab"), timeout_s=0.05)
+    calls = bench.run(bench.ask(0, "slow", timeout_s=0.05), bench.ask(1, "ab"))
     assert ["slow"] == stopped
     row = calls.rows["r-0"]
     assert ("failed", "TimedOut", "maybe") == (row.state, row.error_kind, row.billed)
@@ -343,9 +362,7 @@ def test_a_cancelled_batch_keeps_what_it_has(bench: Bench) -> None:
         return Completion("x", Usage(0, 1))
 
     bench.answer = hang
-    calls = Calls(
-        bench.journal, now_utc, limit=3, timeout_s=60, fresh=False, progress=bench.seen.append
-    )
+    calls = Calls(bench.journal, now_utc, limit=3, progress=bench.seen.append)
     asks = [bench.ask(0, "quick"), *(bench.ask(n, f"p{n}") for n in range(1, 9))]
 
     async def work() -> None:
@@ -420,3 +437,101 @@ def test_nothing_to_ask_is_nothing_done(bench: Bench, project: Path) -> None:
     """An empty batch ends at once and writes nothing."""
     assert {} == bench.run().rows
     assert [] == list(project.iterdir())
+
+
+def asked(bench: Bench, *asks: Ask, limit: int = 10) -> list[CallRow | BaseException]:
+    """Return what single asks give that begin at the same time."""
+    calls = Calls(bench.journal, now_utc, limit=limit, progress=bench.seen.append)
+
+    async def work() -> list[CallRow | BaseException]:
+        async with asyncio.timeout(30):
+            return await asyncio.gather(*map(calls.ask, asks), return_exceptions=True)
+
+    return asyncio.run(work())
+
+
+def test_one_ask_returns_its_outcome(bench: Bench) -> None:
+    """`ask` gives the row of an answer, of a stored one and of a failure alike."""
+
+    async def fail(request: Request) -> Completion:
+        raise RateLimited("No.", billed="no")
+
+    first = asked(bench, bench.ask(0, "ab"))
+    second = asked(bench, bench.ask(1, "ab"))
+    bench.answer = fail
+    third = asked(bench, bench.ask(2, "cd"))
+    rows = [row for row in (*first, *second, *third) if isinstance(row, CallRow)]
+    assert [("answered", "AB", False), ("answered", "AB", True), ("failed", None, False)] == [
+        (row.state, row.text, row.from_store) for row in rows
+    ]
+    assert ["ab", "cd"] == bench.sent
+
+
+def test_an_ask_over_the_budget_raises(project: Path) -> None:
+    """What does not fit raises to its own caller; what fits goes on after it."""
+    bench = Bench(project, micro(25))
+    outcomes = asked(bench, bench.ask(0, "ab", 10), bench.ask(1, "cd", 100), bench.ask(2, "ef", 10))
+    assert [CallRow, BudgetExceeded, CallRow] == [type(each) for each in outcomes]
+    assert ["ab", "ef"] == sorted(bench.sent)
+
+
+def test_what_seals_an_outcome_is_durable_with_it(bench: Bench) -> None:
+    """`seal` is given the outcome, and its events are committed together with it or not at all."""
+    told: list[CallRow] = []
+
+    def seal(row: CallRow) -> list[Event]:
+        told.append(row)
+        return [TaskEnded(TaskRow("r", "t", "done", call_id=row.call_id))]
+
+    asked(bench, bench.ask(0, "ab", seal=seal))
+    assert [("r-0", "answered")] == [(row.call_id, row.state) for row in told]
+    kinds = ["run_started", "call_intended", "call_ended", "task_ended"]
+    assert kinds == [each.event.kind for each in bench.journal.store.events("r")]
+    odd = [TaskEnded(TaskRow("r", "odd", "done", value=object()))]
+    (outcome,) = asked(bench, bench.ask(1, "cd", seal=lambda _row: odd))
+    assert isinstance(outcome, StoreError)
+    assert "in_flight" == bench.journal.store.calls()[-1].state
+
+
+def test_a_failure_is_sent_again_when_it_is_asked_again(bench: Bench) -> None:
+    """Only an answer serves later asks of the same batch; after a failure a retry is sent."""
+
+    async def fail_once(request: Request) -> Completion:
+        if len(bench.sent) == 1:
+            raise RateLimited("No.", billed="no")
+        return Completion("x")
+
+    bench.answer = fail_once
+    calls = Calls(bench.journal, now_utc, limit=3, progress=bench.seen.append)
+
+    async def work() -> list[str]:
+        return [(await calls.ask(bench_ask)).state for bench_ask in asks]
+
+    asks = [bench.ask(n, "ab") for n in range(3)]
+    assert ["failed", "answered", "answered"] == asyncio.run(work())
+    assert ["ab", "ab"] == bench.sent
+
+
+def test_when_the_first_is_broken_off_the_next_takes_its_place(bench: Bench) -> None:
+    """Of two equal asks the second is sent when the first is cancelled, and gets its own answer."""
+
+    async def slowly(request: Request) -> Completion:
+        await asyncio.sleep(0.02)
+        return Completion("x")
+
+    bench.answer = slowly
+    calls = Calls(bench.journal, now_utc, limit=3, progress=bench.seen.append)
+    asks = [bench.ask(n, "ab") for n in range(2)]
+
+    async def work() -> CallRow:
+        first, second = [asyncio.create_task(calls.ask(ask)) for ask in asks]
+        while not bench.sent:
+            await asyncio.sleep(0.001)
+        first.cancel()
+        async with asyncio.timeout(20):
+            return await second
+
+    row = asyncio.run(work())
+    assert ("r-1", "answered", False) == (row.call_id, row.state, row.from_store)
+    assert ["ab", "ab"] == bench.sent
+    assert "cancelled" == calls.rows["r-0"].state

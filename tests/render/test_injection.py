@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from html.parser import HTMLParser
+from itertools import pairwise
+from typing import get_args
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from bmad_nb.events import RunRow, TaskRow, TaskState
 from bmad_nb.messages import Message
 from bmad_nb.render.base import escape, plain
 from bmad_nb.render.compare import compare_html
+from bmad_nb.render.graph import graph_svg
+from bmad_nb.render.run import GraphNode, GraphView, RunView, WorkflowView
+from bmad_nb.render.run_card import run_html, workflow_html
+from bmad_nb.render.run_text import run_text, workflow_text
 from bmad_nb.render.text import answer_html, compare_text
 
 ALLOWED = {
     "section", "header", "footer", "div", "span", "p", "table", "colgroup", "col", "thead", "tbody",
     "tfoot", "tr", "td", "th", "details", "summary", "pre", "code", "ins", "del", "svg", "g",
-    "line", "circle", "path", "text", "title",
+    "line", "circle", "path", "text", "title", "desc", "rect",
 }  # fmt: skip
 ATTRIBUTES = {
     "class", "style", "scope", "dir", "open", "colspan", "role", "aria-label", "aria-hidden", "width",
     "height", "viewbox", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "d", "fill", "stroke",
     "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap", "fill-opacity",
-    "font-size", "font-family", "text-anchor", "xmlns",
+    "font-size", "font-family", "font-weight", "text-anchor", "xmlns", "rx", "transform",
+    "stroke-linejoin",
 }  # fmt: skip
 
 PAYLOADS = [
@@ -131,6 +141,33 @@ def poisoned(row, view):
     return make
 
 
+@pytest.fixture
+def poisoned_run(row):
+    """Return a function that makes a run and its workflow with a payload in every field."""
+
+    def make(text, count=1):
+        states = get_args(TaskState)
+        ids = [text, *(f"{text} {n}" for n in range(1, count * len(states)))]
+        nodes = tuple(GraphNode(each, n, text, states[n % len(states)], title=text, llm=f"x/{text}",
+                                note=text, simulated=True) for n, each in enumerate(ids))  # fmt: skip
+        graph = GraphView(text, nodes, tuple(pairwise(ids)))
+        tasks = tuple(
+            TaskRow(text, n.id, n.state, text, llm=n.llm, value={text: text}, kept_from=text, when=text,
+                    when_value=False, when_values={text: text}, degraded=True, rung=1, attempts=1,
+                    error=text if n.state == "failed" else "", error_kind=text, error_hint=text,
+                    skipped_because=text if n.state == "skipped" else "")
+            for n in nodes
+        )  # fmt: skip
+        run = RunRow(text, text, "failed", reason=text, budget_usd=Decimal(1), started_utc=text,
+                     workflow=text)  # fmt: skip
+        calls = (row(f"x/{text}", text, task=text, error=text, error_kind=text),)
+        given = (run, graph, tasks, calls, {text: text, f"{text} 2": {text: [text]}}, 1.0)
+        view = RunView(*given, (text,), (text,), {text: text}, text)
+        return view, WorkflowView(graph, text, text, ((text, text),), (text,), (text,))
+
+    return make
+
+
 def test_there_are_many_payloads():
     """At least sixty payloads are tried."""
     assert len(set(PAYLOADS)) >= 60
@@ -167,6 +204,61 @@ def test_no_payload_becomes_markup(payload, poisoned):
         wrong, words = read(page)
         assert [] == wrong
         assert shown_as(payload) in words
+
+
+def test_the_reader_finds_an_unescaped_payload_in_a_run(poisoned_run):
+    """Were the escaping left out of one field of a run, the reader would catch it."""
+    for count in (1, 20):
+        run, workflow = poisoned_run("MARK", count)
+        for page in (run_html(run), workflow_html(workflow), graph_svg(run.graph)):
+            assert [] == read(page)[0]
+            wrong = page.replace("MARK", "<img src=x onerror=alert(1)>")
+            assert len(read(wrong)[0]) >= page.count("MARK")
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_payload_becomes_markup_in_a_run(payload, poisoned_run):
+    """In the cards of a workflow and a run, and in graphs small and large, a payload stays text."""
+    for count in (1, 20):
+        run, workflow = poisoned_run(payload, count)
+        pages = [run_html(run), workflow_html(workflow), graph_svg(run.graph)]
+        for page in pages:
+            wrong, words = read(page)
+            assert [] == wrong
+            assert shown_as(payload) in words
+        ET.fromstring(pages[-1])
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_payloads_in_the_text_of_a_run(payload, poisoned_run):
+    """The plain form of a run shows the payload as it is, without control characters."""
+    run, workflow = poisoned_run(payload)
+    for text in (run_text(run), workflow_text(workflow)):
+        assert "".join(plain(payload).split()) in "".join(text.split())
+        assert set() == {c for c in text if c < " " and c not in "\n\t"}
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_payloads_in_a_timeline(payload, row):
+    """In calls over time a payload is text, and plotly gets neither tags nor formulas."""
+    pd, charts = pytest.importorskip("pandas"), pytest.importorskip("bmad_nb.charts")
+    safe = payload.encode("utf-8", "replace").decode()
+    now = pd.Timestamp("2026-01-01", tz="UTC")
+    base = {"task": safe, "state": safe, "started_utc": now, "ended_utc": now}
+    tasks = pd.DataFrame([{**base, "verb": safe}, {**base, "task": f"{safe} 2", "verb": safe}])
+    calls = pd.DataFrame([{**base, "llm": safe, "error_kind": safe, "attempt": 1}])
+    bundle = charts.timeline(tasks, calls)._repr_mimebundle_()
+    for kind in ("text/html", "image/svg+xml"):
+        wrong, words = read(bundle[kind])
+        assert [] == wrong
+        assert shown_as(safe) in words
+    figure = bundle["application/vnd.plotly.v1+json"]
+    texts = [*figure["layout"]["yaxis"]["ticktext"],
+             *(each for trace in figure["data"] for each in trace.get("hovertext", []))]  # fmt: skip
+    assert len(texts) >= 4
+    for text in texts:
+        assert "<" not in text
+        assert "$" not in text.replace("&#36;", "")
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

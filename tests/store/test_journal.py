@@ -9,8 +9,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -19,63 +17,11 @@ from typing import Any
 import pytest
 
 from bmad_nb.errors import StoreCorrupt, StoreError, StoreTooNew, UnknownRun
-from bmad_nb.events import (
-    CallEnded,
-    CallIntended,
-    CallRow,
-    Event,
-    RunEnded,
-    RunRow,
-    RunStarted,
-)
+from bmad_nb.events import CallEnded, CallIntended, CallRow, RunEnded, RunRow, RunStarted
 from bmad_nb.messages import Message
 from bmad_nb.secrets import Secret
-from bmad_nb.store import Store, now_utc
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def call(number: int = 0, run_id: str = "r1", **facts: Any) -> CallRow:
-    """Return an answered call."""
-    known: dict[str, Any] = {
-        "state": "answered",
-        "text": f"answer {number}",
-        "messages": (Message("user", f"question {number}"),),
-        "ended_utc": now_utc(),
-    }
-    return CallRow(f"{run_id}-{number}", run_id, "own/x", f"key {number}", **{**known, **facts})
-
-
-def put(store: Store, *events: Event) -> None:
-    """Commit events in a loop of their own."""
-    asyncio.run(store.commit(*events))
-
-
-def running(store: Store, run_id: str = "r1", **facts: Any) -> RunStarted:
-    """Return the begin of a run of this process."""
-    known: dict[str, Any] = {"started_utc": now_utc(), "owner": store.owner_name()}
-    return RunStarted(RunRow(run_id, "ask", "running", **{**known, **facts}))
-
-
-@pytest.fixture
-def store(project: Path) -> Any:
-    """Give a store that nothing was written to."""
-    made = Store(project / ".bmad" / "bmad.db")
-    yield made
-    made.close()
-
-
-def child(script: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a script in a fresh interpreter, with a guard against hanging."""
-    head = "import asyncio, sys\nfrom pathlib import Path\nfrom tests.test_store import *\n"
-    return subprocess.run(
-        [sys.executable, "-c", head + script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=ROOT,
-        **options,
-    )
+from bmad_nb.store.journal import Store
+from tests.store.writing import call, child, process, put, running
 
 
 def test_looking_makes_nothing(store: Store, project: Path) -> None:
@@ -114,7 +60,7 @@ def test_what_is_committed_comes_back(store: Store) -> None:
 
 def test_money_is_never_rounded_down(store: Store) -> None:
     """What is finer than a picodollar is rounded up, so that a sum never hides a cost."""
-    put(store, CallEnded(call(cost_usd=Decimal("0.0000000000011"))))
+    put(store, running(store), CallEnded(call(cost_usd=Decimal("0.0000000000011"))))
     assert Decimal("0.000000000002") == store.calls()[0].cost_usd
 
 
@@ -153,7 +99,11 @@ def test_a_key_is_not_stored(store: Store, project: Path) -> None:
 def test_equal_texts_are_kept_once(store: Store) -> None:
     """A long prompt of a thousand calls takes its room once."""
     long = (Message("user", "z" * 50_000),)
-    put(store, *(CallEnded(call(n, messages=long, text="same")) for n in range(1000)))
+    put(
+        store,
+        running(store),
+        *(CallEnded(call(n, messages=long, text="same")) for n in range(1000)),
+    )
     with store.reader() as connection:
         assert connection is not None
         assert (2,) == connection.execute("SELECT count(*) FROM texts").fetchone()
@@ -189,7 +139,7 @@ def test_a_link_is_refused(project: Path, what: str) -> None:
         target.mkdir()
         path.parent.symlink_to(target)
     with pytest.raises(StoreError):
-        put(Store(path), CallEnded(call()))
+        put(Store(path), RunStarted(RunRow("r1", "ask", "running", fence=1)))
     assert "theirs" == target.read_text() if what == "file" else [] == list(target.iterdir())
 
 
@@ -199,7 +149,7 @@ def test_a_link_is_refused(project: Path, what: str) -> None:
 def test_an_odd_file_is_corrupt_and_left_as_it_is(project: Path, content: bytes) -> None:
     """An emptied or foreign file is StoreCorrupt for readers and writers, and is not changed."""
     first = Store(project / ".bmad" / "bmad.db")
-    put(first, CallEnded(call()))
+    put(first, running(first), CallEnded(call()))
     first.close()
     first.path.write_bytes(content)
     second = Store(first.path)
@@ -207,7 +157,7 @@ def test_an_odd_file_is_corrupt_and_left_as_it_is(project: Path, content: bytes)
         second.runs,
         second.calls,
         lambda: second.stored("key 0"),
-        lambda: put(second, CallEnded(call(1))),
+        lambda: put(second, running(second, "r2"), CallEnded(call(1, "r2"))),
     ):
         with pytest.raises(StoreCorrupt):
             attempt()
@@ -224,7 +174,7 @@ def test_another_program_s_tables_are_left_alone(project: Path) -> None:
     before = path.read_bytes()
     store = Store(path)
     with pytest.raises(StoreCorrupt, match="another program"):
-        put(store, CallEnded(call()))
+        put(store, running(store))
     with pytest.raises(StoreCorrupt, match="another program"):
         store.runs()
     assert before == path.read_bytes()
@@ -232,7 +182,7 @@ def test_another_program_s_tables_are_left_alone(project: Path) -> None:
 
 def test_a_newer_store_is_refused(store: Store) -> None:
     """A store of a later format is StoreTooNew for readers and writers, and is not changed."""
-    put(store, CallEnded(call()))
+    put(store, running(store))
     store.close()
     with sqlite3.connect(store.path) as later:
         later.execute("PRAGMA user_version = 99")
@@ -241,19 +191,19 @@ def test_a_newer_store_is_refused(store: Store) -> None:
     with pytest.raises(StoreTooNew, match="format 99"):
         store.runs()
     with pytest.raises(StoreTooNew, match="format 99"):
-        put(store, CallEnded(call(1)))
+        put(store, running(store, "r2"))
     assert before == store.path.read_bytes()
 
 
 def test_a_store_that_was_removed_begins_anew(store: Store) -> None:
     """Whoever deletes the file gets a new store, not an error."""
-    put(store, CallEnded(call()))
+    put(store, running(store), CallEnded(call()))
     store.close()
     for path in store.path.parent.glob("bmad.db*"):
         if not path.name.endswith(".lock"):
             path.unlink()
     assert [] == store.calls()
-    put(store, CallEnded(call(1)))
+    put(store, running(store), CallEnded(call(1)))
     assert ["r1-1"] == [row.call_id for row in store.calls()]
 
 
@@ -263,14 +213,14 @@ def test_a_file_that_was_never_filled_is_a_new_store(project: Path) -> None:
     path.touch()
     store = Store(path)
     assert [] == store.runs()
-    put(store, CallEnded(call()))
+    put(store, running(store), CallEnded(call()))
     assert 1 == len(store.calls())
     store.close()
 
 
 def test_a_missing_text_is_corrupt(store: Store) -> None:
     """A row whose text was taken away is StoreCorrupt, not an empty answer."""
-    put(store, CallEnded(call()))
+    put(store, running(store), CallEnded(call()))
     store.close()
     with sqlite3.connect(store.path) as tampering:
         tampering.execute("DELETE FROM texts")
@@ -304,6 +254,7 @@ def test_a_commit_returns_when_it_is_durable(store: Store) -> None:
 
     async def work() -> list[int]:
         seen = []
+        await store.commit(running(store))
         for number in range(5):
             await store.commit(CallEnded(call(number)))
             seen.append(len(store.calls()))
@@ -324,7 +275,7 @@ def test_a_value_that_cannot_be_stored_is_an_error_and_no_hang(
     """What SQLite cannot take fails its own commit with StoreError; others go on."""
 
     async def work() -> None:
-        await store.commit(CallEnded(call(0)))
+        await store.commit(running(store), CallEnded(call(0)))
         async with asyncio.timeout(20):
             with pytest.raises(StoreError):
                 await store.commit(CallEnded(call(1, **facts)))
@@ -352,21 +303,18 @@ def test_a_folder_that_vanishes_is_an_error_and_no_hang(store: Store) -> None:
 def test_a_fork_writes_through_a_connection_of_its_own(store: Store) -> None:
     """A forked child has its own owner and connection, and its end ends nothing of the parent's."""
     script = """
-import os
-store = Store(Path(sys.argv[1]))
-asyncio.run(store.commit(running(store, "parent"), CallEnded(call(0))))
+asyncio.run(store.commit(running(store, "parent"), CallEnded(call(0, "parent"))))
 writer = store._writer
 child_id = os.fork()
 if child_id == 0:
-    asyncio.run(store.commit(running(store, "child"), CallEnded(call(1))))
+    asyncio.run(store.commit(running(store, "child"), CallEnded(call(1, "child"))))
     os._exit(0 if store._writer is not writer else 1)
 assert os.waitpid(child_id, 0)[1] == 0
-asyncio.run(store.commit(CallEnded(call(2))))
+asyncio.run(store.commit(CallEnded(call(2, "parent"))))
 print({run.run_id: run.status for run in store.runs()}, len(store.calls()))
 store.close()
 """
-    done = child(script, store.path)
-    assert "{'parent': 'running', 'child': 'interrupted'} 3\n" == done.stdout, done.stderr
+    assert "{'parent': 'running', 'child': 'interrupted'} 3\n" == child(script, store.path)
 
 
 def test_an_outcome_takes_the_place_of_its_intent(store: Store) -> None:
@@ -376,7 +324,9 @@ def test_an_outcome_takes_the_place_of_its_intent(store: Store) -> None:
     assert ["answered"] == [row.state for row in store.calls()]
     with store.reader() as connection:
         assert connection is not None
-        told = connection.execute("SELECT seq, kind FROM events ORDER BY seq").fetchall()
+        (rows,) = connection.execute("SELECT count(*) FROM calls").fetchone()
+    assert 1 == rows
+    told = [(each.seq, each.event.kind) for each in store.events("r1")]
     assert [(1, "run_started"), (2, "call_intended"), (3, "call_ended")] == told
 
 
@@ -388,7 +338,11 @@ def test_the_newest_answer_to_a_request_is_found(store: Store) -> None:
         call(2, text="copy", ended_utc="2026-01-03", from_store=True),
         call(3, text=None, ended_utc="2026-01-04", state="failed"),
     ]
-    put(store, *(CallEnded(dataclasses.replace(row, request_key="same")) for row in rows))
+    put(
+        store,
+        running(store),
+        *(CallEnded(dataclasses.replace(row, request_key="same")) for row in rows),
+    )
     found = store.stored("same")
     assert found is not None
     assert "new" == found.text
@@ -407,7 +361,7 @@ def test_runs_are_found_by_the_beginning_of_their_id(store: Store) -> None:
 
 def test_writing_goes_on_after_close(store: Store) -> None:
     """A closed store opens again when it is used."""
-    put(store, CallEnded(call(0)))
+    put(store, running(store), CallEnded(call(0)))
     store.close()
     store.close()
     put(store, CallEnded(call(1)))
@@ -418,6 +372,7 @@ def test_the_log_is_checkpointed_by_the_way(store: Store) -> None:
     """After some thousands of writes the log has gone into the file and does not grow for ever."""
 
     async def work() -> None:
+        await store.commit(running(store))
         for part in range(6):
             rows = [call(part * 500 + n) for n in range(500)]
             await store.commit(*map(CallEnded, rows))
@@ -433,7 +388,6 @@ def test_the_log_is_checkpointed_by_the_way(store: Store) -> None:
 def test_two_processes_write_at_once(store: Store) -> None:
     """Two processes that write at the same time keep all rows, and the file is sound."""
     script = """
-store = Store(Path(sys.argv[1]))
 run_id = sys.argv[2]
 async def work():
     await store.commit(running(store, run_id))
@@ -442,16 +396,7 @@ async def work():
 asyncio.run(work())
 store.close()
 """
-    head = "import asyncio, sys\nfrom pathlib import Path\nfrom tests.test_store import *\n"
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", head + script, str(store.path), name],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("one", "two")
-    ]
+    both = [process(script, store.path, name) for name in ("one", "two")]
     for each in both:
         _, complaint = each.communicate(timeout=120)
         assert 0 == each.returncode, complaint
@@ -464,7 +409,6 @@ store.close()
 def test_a_killed_process_loses_nothing_that_was_committed(store: Store) -> None:
     """After kill -9 in the midst of writing, every acknowledged row is there and its run is over."""
     script = """
-store = Store(Path(sys.argv[1]))
 async def work():
     await store.commit(running(store, "r9", key="k"))
     await store.commit(CallIntended(call(99999, "r9", state="in_flight", text=None)))
@@ -473,19 +417,13 @@ async def work():
         print(number, flush=True)
 asyncio.run(work())
 """
-    head = "import asyncio, sys\nfrom pathlib import Path\nfrom tests.test_store import *\n"
-    with subprocess.Popen(
-        [sys.executable, "-c", head + script, str(store.path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(50)]
+    with process(script, store.path) as writing:
+        assert writing.stdout is not None
+        said = [writing.stdout.readline() for _ in range(50)]
         assert "running" == store.runs()[0].status
         assert store.unfinished("k") is None
-        process.send_signal(signal.SIGKILL)
-        said += process.stdout.read().split("\n")
+        writing.send_signal(signal.SIGKILL)
+        said += writing.stdout.read().split("\n")
     acknowledged = {int(line) for line in said if line.strip()}
     rows = {row.call_id: row for row in store.calls("r9")}
     assert {f"r9-{number}" for number in acknowledged} <= set(rows)
@@ -501,7 +439,6 @@ def test_a_full_disk_keeps_what_was_stored(store: Store) -> None:
     script = """
 import random, resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-store = Store(Path(sys.argv[1]))
 async def work():
     await store.commit(running(store))
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
@@ -514,9 +451,7 @@ async def work():
             return
 asyncio.run(work())
 """
-    done = child(script, store.path)
-    assert 0 == done.returncode, done.stderr
-    kind, number, name = done.stdout.split()
+    kind, number, name = child(script, store.path).split()
     assert ("StoreError:", "StoreError") == (kind, name)
     assert int(number) > 3
     assert int(number) == len(store.calls())
@@ -527,7 +462,7 @@ asyncio.run(work())
 
 def test_a_reader_does_not_wait_for_a_writer(store: Store) -> None:
     """Reading what is there takes no longer because somebody writes."""
-    put(store, *(CallEnded(call(n)) for n in range(50)))
+    put(store, running(store), *(CallEnded(call(n)) for n in range(50)))
 
     async def work() -> float:
         longest = 0.0
@@ -552,26 +487,3 @@ def test_payloads_are_ascii_json(store: Store) -> None:
     assert 3 == len(payloads)
     assert all(isinstance(json.loads(payload), dict) and payload.isascii() for payload in payloads)
     assert all(body[:1] == b"j" and body.isascii() for body in bodies)
-
-
-def test_of_two_processes_that_take_up_a_run_one_gets_it(ws, project):
-    """A run that a living process has taken up is refused to a second one, which loses nothing."""
-    import dataclasses
-
-    from bmad_nb.errors import RunBusy
-    from bmad_nb.events import RunRow, RunStarted
-    from bmad_nb.store import Store
-
-    first, second = ws.store, Store(ws.store.path)
-    run = RunRow("r1", "compare", "running", owner=first.owner_name())
-    asyncio.run(first.commit(RunStarted(run)))
-    stolen = dataclasses.replace(run, owner=second.owner_name())
-
-    with pytest.raises(RunBusy, match="r1"):
-        asyncio.run(second.commit(RunStarted(stolen)))
-    assert run.owner == first.run("r1").owner
-
-    first.close()
-    asyncio.run(second.commit(RunStarted(stolen)))
-    assert stolen.owner == second.run("r1").owner
-    second.close()

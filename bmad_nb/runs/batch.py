@@ -6,86 +6,27 @@ import asyncio
 import dataclasses
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from bmad_nb.budget import Budget, Reservation
+from bmad_nb.budget import Budget
 from bmad_nb.engine.calls import Ask, Calls
-from bmad_nb.errors import AuthenticationFailed, BudgetExceeded, RunPaused
+from bmad_nb.errors import BudgetExceeded, RunPaused
 from bmad_nb.events import CallEnded, CallRow, RunEnded, RunRow, RunStarted, RunStatus
 from bmad_nb.grid import Cell
-from bmad_nb.llms.base import LLM, Card
-from bmad_nb.messages import Completion, Price, Request, fingerprint
+from bmad_nb.llms.base import Card
+from bmad_nb.messages import Price, fingerprint
 from bmad_nb.results import Result
-from bmad_nb.scorers.numeric import scorer_for
-from bmad_nb.secrets import redact
+from bmad_nb.runs.asks import ask_of, lost, spent
+from bmad_nb.runs.progress import Progress
 from bmad_nb.settings import EngineSettings
-from bmad_nb.store import Store, now_utc
+from bmad_nb.store.journal import Store
+from bmad_nb.store.reading import now_utc
 
 R = TypeVar("R", bound=Result)
 Place = tuple[str, str, str, int]
 """Case, LLM, variant and sample: where an answer stands in a comparison."""
-
-
-class Progress:
-    """Where a run stands; filled by the engine's thread, read by the cell's."""
-
-    def __init__(self, total: int = 0) -> None:
-        """Start at nothing done of `total`."""
-        self.total = total
-        self.note = ""
-        self.rows: dict[str, CallRow] = {}
-        self.started = time.monotonic()
-
-    def __call__(self, row: CallRow) -> None:
-        """Take note of a row."""
-        self.rows[row.call_id] = row
-
-    def line(self) -> str:
-        """Return one line: calls done and running, money, seconds."""
-        rows = list(self.rows.values())
-        running = sum(row.state == "in_flight" for row in rows)
-        spent = sum((r.cost_usd for r in rows if r.cost_usd and not r.simulated), Decimal(0))
-        parts = [f"{len(rows) - running}/{self.total} answers", f"{running} running"]
-        parts += [f"${spent:.4f}", f"{time.monotonic() - self.started:.0f} s"]
-        if self.note:
-            parts.append(self.note)
-        return " · ".join([*parts, "Interrupt keeps finished answers"])
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Held:
-    """Reservations in all budgets that stand above one call."""
-
-    parts: tuple[Reservation, ...]
-
-    @property
-    def amount_usd(self) -> Decimal:
-        return self.parts[0].amount_usd
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Purse:
-    """The run's budget and the workspace's above it, for one LLM."""
-
-    budgets: tuple[Budget, ...]
-    llm: str
-    price: Price | None
-
-    async def reserve(self, request: Request) -> _Held:
-        held: list[Reservation] = []
-        try:
-            for budget in self.budgets:
-                held.append(await budget.reserve(self.llm, self.price, request))  # noqa: PERF401
-        except BaseException:
-            self.settle(_Held(tuple(held)), Decimal(0))
-            raise
-        return _Held(tuple(held))
-
-    def settle(self, reservation: Any, cost_usd: Decimal | None) -> None:
-        for budget, part in zip(self.budgets, reservation.parts, strict=False):
-            budget.settle(part, cost_usd)
 
 
 class Batch:
@@ -152,8 +93,6 @@ class Batch:
             self._store,
             now_utc,
             limit=self._settings.max_concurrent_tasks,
-            timeout_s=self._settings.default_timeout_s,
-            fresh=self._fresh,
             progress=self.progress,
         )
         try:
@@ -184,16 +123,17 @@ class Batch:
             run_id=stopped.run_id if stopped else self.run.run_id,
             started_utc=stopped.started_utc if stopped else now_utc(),
             owner=self._store.owner_name(),
+            fence=(stopped.fence if stopped else 0) + 1,
         )
         calls = self._store.calls(self.run.run_id) if stopped else []
-        lost = [_lost(c) for c in calls if c.state in {"in_flight", "lost"}]
-        await self._store.commit(RunStarted(self.run), *map(CallEnded, lost))
+        gone = [lost(c) for c in calls if c.state in {"in_flight", "lost"}]
+        await self._store.commit(RunStarted(self.run), *map(CallEnded, gone))
         self.begun = True
         self._known = {_place(c): c for c in calls if c.state == "answered"}
-        self._earlier = (*(c for c in calls if c.state in {"failed", "cancelled"}), *lost)
+        self._earlier = (*(c for c in calls if c.state in {"failed", "cancelled"}), *gone)
         for row in self._known.values():
             self.progress(row)
-        own = {s: Budget(self.run.budget_usd, _spent(calls, simulated=s)) for s in (False, True)}
+        own = {s: Budget(self.run.budget_usd, spent(calls, simulated=s)) for s in (False, True)}
         return self._asks(own)
 
     def _asks(self, own: Mapping[bool, Budget]) -> list[Ask]:
@@ -203,18 +143,21 @@ class Batch:
             if _place_of(cell) in self._known:
                 continue
             card = cell.llm.card
-            price = self._price_of(card)
-            budgets = (own[card.simulated], self._above[card.simulated])
+            request = dataclasses.replace(
+                cell.request, fresh=self.run.run_id if self._fresh else ""
+            )
             asks.append(
-                Ask(
-                    row=_row(f"{self.run.run_id}-{batch}-{number}", self.run.run_id, cell, price),
-                    request=dataclasses.replace(
-                        cell.request, fresh=self.run.run_id if self._fresh else ""
-                    ),
-                    complete=_asking(cell.llm),
-                    cost=price.cost if price else lambda _usage: None,
-                    score=_score,
-                    purse=_Purse(budgets, card.id, price),
+                ask_of(
+                    cell.llm,
+                    request,
+                    self._price_of(card),
+                    (own[card.simulated], self._above[card.simulated]),
+                    timeout_s=self._settings.default_timeout_s,
+                    call_id=f"{self.run.run_id}-{batch}-{number}",
+                    run_id=self.run.run_id,
+                    variant=cell.variant,
+                    case=cell.case,
+                    reference=cell.reference,
                 )
             )
         return asks
@@ -240,7 +183,7 @@ class Batch:
         """Say that a limit was passed, which only a wrong count of tokens can bring about."""
         limit = self.run.budget_usd
         passed = limit is not None and any(
-            _spent(rows, simulated=simulated) > limit for simulated in (False, True)
+            spent(rows, simulated=simulated) > limit for simulated in (False, True)
         )
         if not passed:
             return ()
@@ -274,67 +217,9 @@ def notes(rows: Sequence[CallRow], all_calls: Iterable[CallRow]) -> tuple[str, .
     return tuple(said)
 
 
-def _row(call_id: str, run_id: str, cell: Cell, price: Price | None) -> CallRow:
-    card, request = cell.llm.card, cell.request
-    return CallRow(
-        call_id=call_id,
-        run_id=run_id,
-        llm=card.id,
-        request_key=request.key,
-        state="in_flight",
-        model=request.model,
-        variant=cell.variant,
-        sample=request.sample,
-        case=cell.case,
-        messages=tuple(dataclasses.replace(m, text=redact(m.text)) for m in request.messages),
-        max_tokens=request.max_tokens,
-        reference=cell.reference,
-        price_source=price.source if price else "",
-        price_as_of=price.as_of if price else "",
-        simulated=card.simulated,
-        runs_here=card.runs_here,
-    )
-
-
-def _asking(llm: LLM) -> Callable[[Request], Coroutine[Any, Any, Completion]]:
-    """Return the LLM's `complete`, or a refusal that contacts nobody where something is missing."""
-    card = llm.card
-    if not card.missing or card.runs_here:  # what runs here says itself, on its first call
-        return llm.complete
-
-    async def refuse(request: Request) -> Completion:
-        raise AuthenticationFailed(
-            f"{request.llm} was not asked: {card.missing}.", llm=card.id, hint=card.remedy
-        )
-
-    return refuse
-
-
-def _score(row: CallRow) -> CallRow:
-    if row.reference is None or row.state != "answered":
-        return dataclasses.replace(row, score=None, scorer="")
-    scorer = scorer_for(row.reference)
-    score = scorer.score(row.text or "", row.reference)
-    return dataclasses.replace(row, score=score.value, scorer=scorer.name)
-
-
-def _lost(call: CallRow) -> CallRow:
-    return dataclasses.replace(call, state="lost", billed="maybe", ended_utc=now_utc())
-
-
 def _place(row: CallRow) -> Place:
     return (row.case, row.llm, row.variant, row.sample)
 
 
 def _place_of(cell: Cell) -> Place:
     return (cell.case, cell.llm.card.id, cell.variant, cell.request.sample)
-
-
-def _spent(calls: Iterable[CallRow], *, simulated: bool) -> Decimal:
-    """Return what a run has cost so far; where that is unknown, a call counts in full."""
-    total = Decimal(0)
-    for call in calls:
-        if call.simulated is simulated:
-            worst = call.cost_usd is None and (call.billed != "no" or call.state == "in_flight")
-            total += (call.reserved_usd if worst else call.cost_usd) or Decimal(0)
-    return total

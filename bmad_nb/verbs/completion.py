@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from bmad_nb.verbs import bmad
+from bmad_nb.verbs.running import STOPPED, held
+from bmad_nb.verbs.tree import command_of
 from bmad_nb.workspace import default_workspace
 
 
@@ -21,18 +22,26 @@ def complete(line: str, names: Mapping[str, Any]) -> tuple[str, list[str]]:
     words = line.split(" ")
     fragment = words[-1]
     done = [word for word in words[:-1] if word]
-    command, rest = _command(done)
+    command, rest = command_of(done)
     if fragment.startswith("-"):
         return fragment, _starting(fragment, _options(command))
     if rest and rest[-1] in {"-m", "--model", "--llms"}:
         part = fragment.rpartition(",")[2]
+        part = part if "?" in part else part.rpartition("=")[2]  # -m OLD=NEW
         return part, _like(part, default_workspace().catalog.ids())
     if rest and rest[-1] == "--over":
         frames = [n for n, v in names.items() if hasattr(v, "columns") or isinstance(v, list)]
         return fragment, variables(fragment, {n: names[n] for n in frames})
+    return fragment, [] if rest else _starting(fragment, _first(command, names))
+
+
+def _first(command: click.Command, names: Mapping[str, Any]) -> list[str]:
+    """Return what can stand directly behind a verb: another, a workflow, or a run."""
     if isinstance(command, click.Group):
-        return fragment, _starting(fragment, sorted(command.commands))
-    return fragment, []
+        return sorted(command.commands)
+    if command.name == "run":
+        return list(dict.fromkeys([*default_workspace().workflows, *held(names)]))
+    return _stopped() if command.name == "resume" else []
 
 
 def variables(fragment: str, names: Mapping[str, Any]) -> list[str]:
@@ -42,12 +51,10 @@ def variables(fragment: str, names: Mapping[str, Any]) -> list[str]:
     return sorted(_starting(fragment, shown))
 
 
-def _command(words: Iterable[str]) -> tuple[click.Command, list[str]]:
-    command: click.Command = bmad
-    rest = list(words)
-    while rest and isinstance(command, click.Group) and rest[0] in command.commands:
-        command = command.commands[rest.pop(0)]
-    return command, rest
+def _stopped() -> list[str]:
+    """Return the runs of workflows that can go on, the newest first."""
+    runs = reversed(default_workspace().store.runs())
+    return [run.run_id for run in runs if run.verb == "workflow" and run.status in STOPPED]
 
 
 def _options(command: click.Command) -> list[str]:

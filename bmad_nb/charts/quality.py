@@ -1,27 +1,23 @@
-"""Charts of runs: plotly figures that also carry a static twin.
-
-A plotly figure alone shows nothing where scripts do not run (GitHub, nbviewer, nbconvert, a
-terminal), so each chart brings the same numbers as SVG, as a table and as text.
-"""
+"""Quality against cost: one mark per LLM, and the line of the best mixtures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
 
+from bmad_nb.charts.base import Chart, Twin, axis, flag, layout, number, plotly_text, text
 from bmad_nb.render.base import (
     ACCENT,
     GREY,
     NONE,
-    SOFT,
     counted,
     listed,
-    plain,
     points,
     seconds,
     usd,
@@ -54,50 +50,6 @@ _GAP = "\u00a0\u00a0"
 """Keeps a label off its mark."""
 
 
-class Chart(go.Figure):  # type: ignore[misc]  # plotly has no types
-    """A plotly figure that brings a static twin: SVG, a table and text of the same numbers."""
-
-    _ipython_display_ = None
-    """Switched off: plotly's own would show the figure alone and leave out the twin."""
-
-    def __init__(self, *args: Any, static: Scatter | None = None, **kwargs: Any) -> None:
-        """Keep the twin beside the figure."""
-        super().__init__(*args, **kwargs)
-        self._static = static
-
-    def _repr_mimebundle_(
-        self, include: Any = None, exclude: Any = None, **kwargs: Any
-    ) -> dict[str, Any]:
-        """Return the figure and its twin; no part of it fetches anything."""
-        del include, exclude, kwargs
-        bundle: dict[str, Any] = {
-            "application/vnd.plotly.v1+json": {
-                **self.to_plotly_json_safe(),
-                "config": {"displaylogo": False},
-            },
-            "text/plain": repr(self),
-        }
-        if self._static is not None:
-            bundle["text/html"] = str(scatter_html(self._static))
-            bundle["image/svg+xml"] = str(scatter_svg(self._static, ink=GREY))
-        return bundle
-
-    def to_plotly_json_safe(self) -> dict[str, Any]:
-        """Return the figure as plain JSON values."""
-        import json
-
-        figure: dict[str, Any] = json.loads(self.to_json())
-        return figure
-
-    def _repr_html_(self) -> str:
-        """Return the static twin."""
-        return str(scatter_html(self._static)) if self._static is not None else ""
-
-    def __repr__(self) -> str:
-        """Return the numbers as text."""
-        return scatter_text(self._static) if self._static is not None else "Chart()"
-
-
 class _Group(NamedTuple):
     """The answers of one LLM in one setting."""
 
@@ -116,8 +68,13 @@ def frontier(calls: pd.DataFrame) -> Chart:
     Args:
         calls: a row per call, with the columns of `bmad_nb.frames.CALLS`.
     """
+    return _figure(_scatter(calls))
+
+
+def _scatter(calls: pd.DataFrame) -> Scatter:
+    """Return what the chart shows."""
     groups = _groups(calls)
-    scored = any(_number(each.get("score")) is not None for g in groups for each in g.calls)
+    scored = any(number(each.get("score")) is not None for g in groups for each in g.calls)
     marks = tuple(_mark(each, scored=scored) for each in groups)
     drawn = [mark for mark in marks if mark.drawn]
     ends = [end for m in drawn for end in (m.y, m.low, m.high) if end is not None]
@@ -134,27 +91,20 @@ def frontier(calls: pd.DataFrame) -> Chart:
         hull=_hull(drawn) if scored else (),
     )  # fmt: skip
     if static.x.log:
-        static = _renamed(static)
-    return _figure(static)
-
-
-def _renamed(static: Scatter) -> Scatter:
-    """Return the chart with the kind of its axis said."""
-    from dataclasses import replace
-
-    return replace(static, x_title=f"{static.x_title}, logarithmic")
+        return replace(static, x_title=f"{static.x_title}, logarithmic")
+    return static
 
 
 def _groups(calls: pd.DataFrame) -> list[_Group]:
     """Return the answered calls of each LLM and setting, in their order."""
     found: dict[str, list[dict[str, Any]]] = {}
     for call in calls.to_dict("records"):
-        variant = _text(call.get("variant"))
-        name = _text(call.get("llm")) + (f"?{variant}" if variant else "")
+        variant = text(call.get("variant"))
+        name = text(call.get("llm")) + (f"?{variant}" if variant else "")
         found.setdefault(name, []).append({str(key): value for key, value in call.items()})
     return [
         _Group(
-            name, [c for c in every if _text(c.get("state"), "answered") == "answered"], len(every)
+            name, [c for c in every if text(c.get("state"), "answered") == "answered"], len(every)
         )
         for name, every in found.items()
     ]
@@ -168,8 +118,8 @@ def _mark(group: _Group, *, scored: bool) -> Mark:
     values = _by_case(group.calls, "score" if scored else "latency_s")
     mean = fmean(values) if values else None
     low, high = _interval(values, score=scored)
-    simulated = any(_flag(call.get("simulated")) for call in group.calls)
-    here = any(_flag(call.get("runs_here")) for call in group.calls)
+    simulated = any(flag(call.get("simulated")) for call in group.calls)
+    here = any(flag(call.get("runs_here")) for call in group.calls)
     words = ["simulated"] * simulated + ["own machine"] * here
     form = points if scored else seconds
     ends = f"{form(low)} to {form(high)}" if low is not None else NONE
@@ -189,18 +139,18 @@ def _by_case(calls: Iterable[dict[str, Any]], name: str) -> list[float]:
     """Return one value per case: samples of one case are no independent evidence."""
     found: dict[str, list[float]] = {}
     for call in calls:
-        value = _number(call.get("score")) if name == "score" else _made(call, name)
+        value = number(call.get("score")) if name == "score" else _made(call, name)
         if value is not None:
-            found.setdefault(_text(call.get("case")), []).append(value)
+            found.setdefault(text(call.get("case")), []).append(value)
     return [fmean(each) for each in found.values()]
 
 
 def _made(call: dict[str, Any], name: str) -> float | None:
     """Return a cost or time of the answer when it was made."""
-    original = _number(call.get(f"original_{name}"))
-    if original is not None or _flag(call.get("from_store")):
+    original = number(call.get(f"original_{name}"))
+    if original is not None or flag(call.get("from_store")):
         return original
-    return _number(call.get(name))
+    return number(call.get(name))
 
 
 def _interval(values: Sequence[float], *, score: bool) -> tuple[float | None, float | None]:
@@ -264,21 +214,12 @@ def _notes(marks: Sequence[Mark], *, scored: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def plotly_text(text: str) -> str:
-    """Return text that plotly shows as it is: no tags, no links, no formulas.
-
-    >>> plotly_text("<b>$x$</b>")
-    '&lt;b&gt;&#36;x&#36;&lt;/b&gt;'
-    """
-    safe = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return safe.replace("$", "&#36;")
-
-
 def _figure(static: Scatter) -> Chart:
     """Return the plotly figure of a chart."""
     drawn = [mark for mark in static.marks if mark.drawn]
     zero = static.x.low / 2.2
-    figure = Chart(static=static)
+    twin = Twin(scatter_html(static), scatter_svg(static, ink=GREY), scatter_text(static))
+    figure = Chart(static=twin)
     if static.hull:
         figure.add_trace(
             go.Scatter(
@@ -323,10 +264,9 @@ def _name(mark: Mark, x: float | None, side: str) -> Any:
 
 
 def _layout(static: Scatter, zero: float) -> dict[str, Any]:
-    """Return axes and titles; all colours hold on a light and on a dark page."""
-    lines = {"gridcolor": SOFT, "zeroline": False, "linecolor": GREY, "tickcolor": GREY}
+    """Return axes and titles."""
     x: dict[str, Any] = {
-        **lines, "title": {"text": plotly_text(static.x_title)}, "showgrid": False,
+        **axis(static.x_title), "showgrid": False,
         "tickvals": [zero if static.x.log and not at else at for at, _ in static.x.ticks],
         "ticktext": [plotly_text(name) for _, name in static.x.ticks],
     }  # fmt: skip
@@ -337,33 +277,6 @@ def _layout(static: Scatter, zero: float) -> dict[str, Any]:
         x |= {"range": [static.x.low, static.x.high]}
     if static.x.strip and not static.x.log:
         x["range"] = [-0.03 * static.x.high, static.x.high]
-    y = {**lines, "title": {"text": static.y_title}, "range": [static.y.low, static.y.high]}
-    return {
-        "template": None, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": GREY, "size": 12},
-        "title": {"text": static.title, "font": {"size": 15}, "x": 0, "xref": "paper"},
-        "showlegend": False, "xaxis": x, "yaxis": y, "height": 440,
-        "margin": {"l": 60, "r": 110, "t": 60, "b": 56},
-        "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": "#111111"}},
-    }  # fmt: skip
-
-
-def _number(value: Any) -> float | None:
-    """Return a finite number, or None for a missing one."""
-    if value is None or isinstance(value, str):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _text(value: Any, default: str = "") -> str:
-    """Return text, or the default for a missing one."""
-    return value if isinstance(value, str) and value else default
-
-
-def _flag(value: Any) -> bool:
-    """Return a truth value; a missing one is false."""
-    return value is not None and value == value and bool(value)  # noqa: PLR0124 - NaN
+    y = {**axis(static.y_title), "range": [static.y.low, static.y.high]}
+    return {**layout(static.title, 440), "xaxis": x, "yaxis": y,
+            "margin": {"l": 60, "r": 110, "t": 60, "b": 56}}  # fmt: skip

@@ -1,0 +1,137 @@
+"""Asking one LLM, or several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bmad_nb import _loop, errors, grid, options
+from bmad_nb.errors import RunFailed, UsageProblem
+from bmad_nb.options import Options
+from bmad_nb.results import Comparison, Result
+from bmad_nb.runs.batch import Batch
+from bmad_nb.runs.home import Home
+
+
+class Asking(Home):
+    """The part of a workspace that asks and compares."""
+
+    def ask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
+        """Ask one LLM.
+
+        Args:
+            prompt: the text; a template where `inputs` are given.
+            llm: id, such as `local/smollm2-135m?temperature=1`; the default LLM if None.
+            **given: `inputs` (values for the holes), `system`, `reference` (right answer),
+                `budget_usd`, `fresh` (ask anew although an answer is stored), and parameters such
+                as `temperature`, `seed`, `max_tokens`.
+
+        Raises:
+            LLMError: the LLM gave no answer.
+            RunPaused: interrupted, or the budget did not allow the call.
+            UnknownName: no such LLM or option.
+        """
+        batch = self._ask_batch(prompt, llm, given)
+        return self.wait(_answer(batch), batch)
+
+    async def aask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
+        """Ask one LLM, from code that has an event loop of its own; see `ask`."""
+        return await _loop.arun(_answer(self._ask_batch(prompt, llm, given)))
+
+    def compare(self, prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
+        """Ask several LLMs the same and set the answers side by side.
+
+        Args:
+            prompt: the text; a template where `inputs` or `over` are given.
+            llms: ids, as a list or with commas; globs such as `sim/*`, settings behind a `?`.
+            **given: those of `ask`, and `samples` (how often each is asked), `over` (a DataFrame
+                or a list of dictionaries: a case per row, its columns fill the holes), `vary`
+                (settings by name, such as `{"temperature": [0, 1]}`), `reference` (a column of
+                `over`, or a text).
+
+        Raises:
+            RunFailed: no call brought an answer.
+            RunPaused: interrupted, or stopped by the budget; finished answers are kept.
+            UnknownName: no such LLM or option.
+        """
+        batch = self._compare_batch(prompt, llms, given)
+        return self.wait(_compared(batch), batch)
+
+    async def acompare(self, prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
+        """Compare, from code that has an event loop of its own; see `compare`."""
+        return await _loop.arun(_compared(self._compare_batch(prompt, llms, given)))
+
+    def _ask_batch(self, prompt: str, llm: str | None, given: dict[str, Any]) -> Batch:
+        for name in ("over", "samples", "vary"):
+            if given.get(name) is not None:
+                raise UsageProblem(f"ask does not take {name}.", hint="Use compare.")
+        chosen = self.settings.engine.default_llm if llm is None else llm
+        return self._batch("ask", options.read(prompt, chosen, given))
+
+    def _compare_batch(
+        self, prompt: str, llms: str | Iterable[str], given: dict[str, Any]
+    ) -> Batch:
+        if given.pop("judge", None) is not None:
+            raise UsageProblem(
+                "compare has no judge in this version.",
+                hint="Score with reference=, the right answer or a column of them.",
+            )
+        return self._batch("compare", options.read(prompt, llms, given))
+
+    def _batch(self, verb: str, asked: Options) -> Batch:
+        chosen = self.catalog.choose(asked.llms)
+        if verb == "ask" and len(chosen) > 1:
+            raise UsageProblem(
+                f"ask takes one LLM, not {len(chosen)}.", hint="Use compare for several."
+            )
+        templated = asked.over is not None or asked.inputs is not None
+        cells = grid.expand(
+            asked.prompt,
+            chosen,
+            self.catalog.llm,
+            cases=grid.cases_of(asked.over) if asked.over is not None else [grid.Case("", {})],
+            around={} if asked.inputs is None else asked.inputs,
+            fill_holes=templated and not asked.raw,
+            settings=grid.variants(asked.vary),
+            samples=asked.samples,
+            system=asked.system,
+            reference=asked.reference,
+            params=asked.params,
+        )
+        batch = Batch(
+            verb,
+            asked.prompt,
+            cells,
+            fresh=asked.fresh,
+            budget_usd=asked.budget_usd,
+            store=self.store,
+            settings=self.settings.engine,
+            price_of=self.catalog.price,
+            above=self.budgets,
+        )
+        self.progress = batch.progress
+        return batch
+
+
+async def _answer(batch: Batch) -> Result:
+    """Execute, and raise the error of a single call that failed."""
+    result = await batch.execute(Result)
+    row = result.rows[0]
+    if row.state != "answered":
+        kind = getattr(errors, row.error_kind, errors.LLMError)
+        raise kind(row.error, llm=row.llm, hint=row.error_hint, billed=row.billed)
+    return result
+
+
+async def _compared(batch: Batch) -> Comparison:
+    """Execute, and raise if no call at all brought an answer."""
+    result = await batch.execute(Comparison)
+    if all(row.state != "answered" for row in result.rows):
+        said = sorted({f"{row.llm}: {row.error}" for row in result.rows})
+        raise RunFailed(
+            f"None of {len(result.rows)} calls brought an answer. {' '.join(said[:4])}",
+            hint=next((row.error_hint for row in result.rows if row.error_hint), ""),
+            run_id=result.id,
+            result=result,
+        )
+    return result

@@ -1,0 +1,1 @@
+"""Routers: each chooses an LLM for a task."""

@@ -1,0 +1,124 @@
+"""The protocol of routers, what a task demands, and the hard filters that all of them obey."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+from bmad_nb.errors import Unroutable
+from bmad_nb.llms.base import Card
+from bmad_nb.messages import Price
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a task wants of an LLM."""
+
+    task: str
+    """Id of the task."""
+    type: str = ""
+    """Kind of task, such as `code_generation`."""
+    capabilities: Mapping[str, float] = field(default_factory=dict)
+    """Capability and its least declared score in [0, 1]."""
+    context_tokens: int | None = None
+    """Tokens that must fit the LLM's context."""
+    max_tokens: int | None = None
+    """Most tokens of the answer."""
+    max_cost_usd: Decimal | None = None
+    """Most US dollars that one call may cost."""
+    exclude: Sequence[str] = ()
+    """Ids or globs that may not be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An LLM that could be taken, and what it costs."""
+
+    card: Card
+    price: Price | None
+    """None where nobody knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The LLM that a router took, and why."""
+
+    llm: str
+    reason: str
+    """One sentence."""
+    rejected: tuple[tuple[str, str], ...] = ()
+    """LLMs that were not taken, each with its reason."""
+
+
+class Router(Protocol):
+    """Chooses one of several LLMs; the same object serves plans, live calls and replays."""
+
+    name: str
+
+    def choose(self, demand: Demand, candidates: Sequence[Candidate]) -> Choice:
+        """Return the choice.
+
+        Raises:
+            Unroutable: no candidate passes the hard filters.
+        """
+        ...
+
+
+def obstacle(demand: Demand, candidate: Candidate) -> str:
+    """Return the hard filter that a candidate fails, as a phrase; empty if it may be taken."""
+    card = candidate.card
+    if any(fnmatch.fnmatchcase(card.id, each) for each in demand.exclude):
+        return "it is excluded"
+    if card.missing:
+        return card.missing
+    skills = dict(card.capabilities)
+    for name, least in demand.capabilities.items():
+        if name not in skills:
+            return f"its {name} is not declared, and {least:g} is needed"
+        if skills[name] < least:
+            return f"its {name} is {skills[name]:g}, and {least:g} is needed"
+    wanted = demand.context_tokens
+    if wanted is not None and (card.context_tokens is None or card.context_tokens < wanted):
+        has = "unknown" if card.context_tokens is None else f"{card.context_tokens} tokens"
+        return f"its context is {has}, and {wanted} tokens are needed"
+    return _too_dear(demand, candidate)
+
+
+def _too_dear(demand: Demand, candidate: Candidate) -> str:
+    limit = demand.max_cost_usd
+    if limit is None:
+        return ""
+    if candidate.price is None:
+        return f"its price is unknown, and a call may cost at most ${limit:f}"
+    tokens = demand.max_tokens or candidate.card.default_max_tokens
+    least = candidate.price.output_usd_per_mtok * tokens / 1_000_000
+    if least > limit:
+        return f"its answer alone could cost ${least:f}, and a call may cost at most ${limit:f}"
+    return ""
+
+
+def passing(
+    demand: Demand, candidates: Sequence[Candidate]
+) -> tuple[list[Candidate], tuple[tuple[str, str], ...]]:
+    """Return the candidates that pass all hard filters, and the others with their reasons.
+
+    Raises:
+        Unroutable: none passes; each is named with the filter that it fails.
+    """
+    found, rejected = [], []
+    for candidate in candidates:
+        why = obstacle(demand, candidate)
+        if why:
+            rejected.append((candidate.card.id, why))
+        else:
+            found.append(candidate)
+    if not found:
+        listed = "; ".join(f"{llm}: {why}" for llm, why in rejected[:12]) or "there is none"
+        raise Unroutable(
+            f"No LLM can do task {demand.task!r}: {listed}.",
+            hint="Ask for less, name another LLM, or set its key; nothing was sent.",
+        )
+    return found, tuple(rejected)

@@ -1,0 +1,44 @@
+"""The cheapest LLM that may be taken, by its list price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from bmad_nb.messages import Price
+from bmad_nb.routers.base import Candidate, Choice, Demand, passing
+
+_OUTPUT_SHARE = 3
+"""Tokens of input for each token of output, as an ordinary prompt and its answer have them."""
+
+
+class Cheapest:
+    """Takes the candidate with the lowest price; one whose price is unknown comes last."""
+
+    name = "cheapest"
+
+    def choose(self, demand: Demand, candidates: Sequence[Candidate]) -> Choice:
+        """Return the cheapest candidate; of equal ones the first that was named.
+
+        Raises:
+            Unroutable: none passes the hard filters.
+        """
+        found, rejected = passing(demand, candidates)
+        ranked = sorted(found, key=lambda each: (each.price is None, _blended(each.price)))
+        others = tuple((each.card.id, f"dearer: {_said(each.price)}") for each in ranked[1:])
+        reason = f"the cheapest of {len(found)} that can do it: {_said(ranked[0].price)}"
+        return Choice(ranked[0].card.id, reason, (*rejected, *others))
+
+
+def _blended(price: Price | None) -> Decimal:
+    """Return US dollars per million tokens of an ordinary mixture of input and output."""
+    if price is None:
+        return Decimal(0)
+    parts = price.input_usd_per_mtok * _OUTPUT_SHARE + price.output_usd_per_mtok
+    return parts / (_OUTPUT_SHARE + 1)
+
+
+def _said(price: Price | None) -> str:
+    if price is None:
+        return "price unknown"
+    return "free" if not _blended(price) else f"${_blended(price):.4g} per million tokens"

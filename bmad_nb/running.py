@@ -1,0 +1,204 @@
+"""Running workflows: planning them, running them, and going on with one that was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from bmad_nb import _loop, parse
+from bmad_nb.budget import parse_usd
+from bmad_nb.errors import RunStopped, UnknownName, UsageProblem
+from bmad_nb.planner import Wishes, make_plan
+from bmad_nb.routers.base import Router
+from bmad_nb.runs.run import Planned, Run
+from bmad_nb.runs.execution import Execution, functions_of, resumed
+from bmad_nb.runs.home import Home
+from bmad_nb.runs.tools import Around
+from bmad_nb.workflow.model import Workflow
+
+Definition = Workflow | str | Path
+"""A workflow, the path of its file, or the id of one that was defined here."""
+
+
+class Running(Home):
+    """The part of a workspace that runs workflows."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Know no workflow yet."""
+        super().__init__(*args, **options)
+        self.workflows: dict[str, Workflow] = {}
+        """Workflows that were defined here, by id."""
+
+    def define(self, workflow: Workflow) -> Workflow:
+        """Make a workflow known by its id, so that `%bmad run ID` finds it.
+
+        Raises:
+            DefinitionError: its names or expressions are wrong.
+        """
+        parse.check(workflow)
+        self.workflows[workflow.id] = workflow
+        return workflow
+
+    def plan(
+        self,
+        workflow: Definition,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        llms: Mapping[str, str] | None = None,
+        strategy: str | None = None,
+        router: Router | None = None,
+        allow_python: bool = False,
+    ) -> Planned:
+        """Return what a run would do, in which order and by which LLM; nothing is asked.
+
+        Args: those of `run`; what is missing is listed in `plan.missing`.
+
+        Raises:
+            DefinitionError: the definition is wrong.
+            UsageProblem: an argument is.
+        """
+        flow = self._workflow(workflow)
+        wishes = Wishes(
+            inputs or {}, strategy, llms or {}, router, dict.fromkeys(functions_of(flow), ""),
+            allow_python=allow_python,
+        )  # fmt: skip
+        made = make_plan(flow, self.catalog, self.settings.engine, wishes)
+        return Planned(flow, made, command=f"%bmad run {flow.id}")
+
+    def run(
+        self,
+        workflow: Definition,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        llms: Mapping[str, str] | None = None,
+        strategy: str | None = None,
+        router: Router | None = None,
+        budget_usd: float | str | Decimal | None = None,
+        resume: Literal["auto", "never"] = "auto",
+        allow_python: bool = False,
+    ) -> Run:
+        """Run a workflow, or go on with the newest stopped run that is the same.
+
+        Args:
+            workflow: a `Workflow`, the path of a file, or the id of a defined one.
+            inputs: values of its inputs by name.
+            llms: ids or globs of the definition, and the LLMs that take their place.
+            strategy: `parallel` or `sequential`, over what the definition says.
+            router: chooses the LLM of every task that does not name exactly one.
+            budget_usd: hard limit in US dollars, over what the definition says.
+            resume: `never` begins anew although an equal run was stopped.
+            allow_python: lets a file's `python` tasks import and call what they name.
+
+        Raises:
+            DefinitionError: the definition is wrong.
+            NotRunnable: something is missing, such as an input or a key.
+            RunFailed: a task failed; `result` is the run.
+            RunPaused: interrupted, or stopped by a limit; what is finished is kept.
+        """
+        wishes = Wishes(inputs or {}, strategy, llms or {}, router, allow_python=allow_python)
+        execution = self._execution(self._workflow(workflow), wishes, budget_usd, resume)
+        return self.wait(self._executed(execution), execution)
+
+    async def arun(
+        self, workflow: Definition, inputs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Run:
+        """Run a workflow, from code that has an event loop of its own; options as in `run`."""
+        budget_usd, resume = options.pop("budget_usd", None), options.pop("resume", "auto")
+        options["llms"] = options.get("llms") or {}
+        wishes = Wishes(inputs or {}, **options)
+        execution = self._execution(self._workflow(workflow), wishes, budget_usd, resume)
+        return await _loop.arun(self._executed(execution))
+
+    def resume(
+        self,
+        run_id: str,
+        budget_usd: float | str | Decimal | None = None,
+        *,
+        definition: Definition | None = None,
+        allow_python: bool = False,
+    ) -> Run:
+        """Go on with a run that was paused, failed, or whose process died.
+
+        A paused or interrupted run goes on under its own id. One that is over stays as it is: a
+        new run takes over what still holds.
+
+        Args:
+            run_id: its id, or the beginning of it.
+            budget_usd: a new total in US dollars; a text such as `+1` adds to the old one.
+            definition: an edited definition; tasks that it does not change are kept.
+            allow_python: as in `run`; a run that was allowed stays so.
+
+        Raises:
+            UnknownRun: there is none.
+            UsageProblem: nothing of it is left to do, or it is no workflow.
+            RunBusy: it is running.
+        """
+        execution = self.resumption(
+            run_id, budget_usd, definition=definition, allow_python=allow_python
+        )
+        return self.go(execution)
+
+    def resumption(
+        self,
+        run_id: str,
+        budget_usd: float | str | Decimal | None = None,
+        *,
+        definition: Definition | None = None,
+        allow_python: bool = False,
+    ) -> Execution:
+        """Return how a run would go on; its `changes` say what is kept. See `resume`."""
+        run = self.store.run(run_id)
+        flow = None if definition is None else self._workflow(definition)
+        known = self.workflows.get(run.workflow)
+        return resumed(
+            run, self._around, flow, functions_of(flow or known), budget_usd,
+            allow_python=allow_python,
+        )  # fmt: skip
+
+    def go(self, execution: Execution) -> Run:
+        """Run what `resumption` returned."""
+        return self.wait(self._executed(execution), execution)
+
+    def _workflow(self, definition: Definition) -> Workflow:
+        """Return a checked workflow.
+
+        Raises:
+            UnknownName: no workflow has this id, and no file this path.
+        """
+        if isinstance(definition, Workflow):
+            parse.check(definition)
+            return definition
+        known = self.workflows.get(str(definition))
+        if known is not None:
+            return known
+        if not Path(definition).suffix and not Path(definition).exists():
+            raise UnknownName("workflow", str(definition), self.workflows)
+        return parse.load(definition)
+
+    @property
+    def _around(self) -> Around:
+        return Around(self.store, self.catalog, self.settings.engine, self.budgets)
+
+    def _execution(
+        self, flow: Workflow, wishes: Wishes, budget_usd: Any, resume: str
+    ) -> Execution:  # fmt: skip
+        if resume not in {"auto", "never"}:
+            raise UsageProblem(f"resume cannot be {resume!r}.", hint="Use auto or never.")
+        limit = None if budget_usd is None else parse_usd(budget_usd)
+        functions = functions_of(flow)
+        earlier: Any = "auto" if resume == "auto" else None
+        return Execution(
+            flow, wishes, self._around, budget_usd=limit, functions=functions, earlier=earlier
+        )
+
+    async def _executed(self, execution: Execution) -> Run:
+        """Execute, and give the run itself along with what stopped it."""
+        self.progress = execution.progress
+        try:
+            await execution.execute()
+        except RunStopped as stopped:
+            stopped.result = Run(self.store, execution.run.run_id)
+            raise
+        return Run(self.store, execution.run.run_id)

@@ -1,0 +1,1 @@
+"""Durable runs: of a batch of calls, and of a workflow; begun, taken up again, stored."""

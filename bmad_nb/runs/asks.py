@@ -1,0 +1,101 @@
+"""A call to be, as the engine wants it: the row that is stored, the price, the limits above it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Coroutine, Iterable
+from decimal import Decimal
+from typing import Any
+
+from bmad_nb.budget import Level, Purse
+from bmad_nb.engine.calls import Ask
+from bmad_nb.errors import AuthenticationFailed
+from bmad_nb.events import CallRow
+from bmad_nb.llms.base import LLM
+from bmad_nb.messages import Completion, Price, Request
+from bmad_nb.scorers.numeric import scorer_for
+from bmad_nb.secrets import redact
+from bmad_nb.store.reading import now_utc
+
+
+def ask_of(
+    llm: LLM,
+    request: Request,
+    price: Price | None,
+    levels: tuple[Level, ...],
+    *,
+    timeout_s: float,
+    **own: Any,
+) -> Ask:
+    """Return the call of `llm` with `request`.
+
+    Args:
+        llm: the LLM.
+        request: what it is asked.
+        price: what it costs, or None.
+        levels: limits above the call; the first is a budget.
+        timeout_s: most seconds for it.
+        **own: columns of the row that belong to the asking side: `call_id`, `run_id`, `case`,
+            `variant`, `reference`, `task`, `attempt`.
+    """
+    card = llm.card
+    row = CallRow(
+        llm=card.id,
+        request_key=request.key,
+        state="in_flight",
+        model=request.model,
+        sample=request.sample,
+        messages=tuple(dataclasses.replace(m, text=redact(m.text)) for m in request.messages),
+        max_tokens=request.max_tokens,
+        price_source=price.source if price else "",
+        price_as_of=price.as_of if price else "",
+        simulated=card.simulated,
+        runs_here=card.runs_here,
+        **own,
+    )
+    return Ask(
+        row=row,
+        request=request,
+        complete=_asking(llm),
+        cost=price.cost if price else lambda _usage: None,
+        score=_score,
+        purse=Purse(levels, card.id, price),
+        timeout_s=timeout_s,
+    )
+
+
+def lost(call: CallRow) -> CallRow:
+    """Return a call that was in flight when its process was killed."""
+    return dataclasses.replace(call, state="lost", billed="maybe", ended_utc=now_utc())
+
+
+def spent(calls: Iterable[CallRow], *, simulated: bool) -> Decimal:
+    """Return what calls have cost so far; where that is unknown, a call counts in full."""
+    total = Decimal(0)
+    for call in calls:
+        if call.simulated is simulated:
+            worst = call.cost_usd is None and (call.billed != "no" or call.state == "in_flight")
+            total += (call.reserved_usd if worst else call.cost_usd) or Decimal(0)
+    return total
+
+
+def _asking(llm: LLM) -> Callable[[Request], Coroutine[Any, Any, Completion]]:
+    """Return the LLM's `complete`, or a refusal that contacts nobody where something is missing."""
+    card = llm.card
+    if not card.missing or card.runs_here:  # what runs here says itself, on its first call
+        return llm.complete
+
+    async def refuse(request: Request) -> Completion:
+        raise AuthenticationFailed(
+            f"{request.llm} was not asked: {card.missing}.", llm=card.id, hint=card.remedy
+        )
+
+    return refuse
+
+
+def _score(row: CallRow) -> CallRow:
+    if row.reference is None or row.state != "answered":
+        return dataclasses.replace(row, score=None, scorer="")
+    scorer = scorer_for(row.reference)
+    score = scorer.score(row.text or "", row.reference)
+    return dataclasses.replace(row, score=score.value, scorer=scorer.name)

@@ -1,0 +1,64 @@
+"""What every run stands on: settings, store, LLMs and budgets, and the wait for a run's end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from bmad_nb import _loop, settings
+from bmad_nb.budget import Budget, parse_usd
+from bmad_nb.errors import RunCancelled
+from bmad_nb.events import RunRow
+from bmad_nb.llms.catalog import Catalog
+from bmad_nb.runs.progress import Progress
+from bmad_nb.store.journal import Store
+
+T = TypeVar("T")
+
+
+class Running(Protocol):
+    """A run that can be stored as cancelled."""
+
+    run: RunRow
+
+    async def cancel(self) -> None:
+        """Store it as cancelled."""
+        ...
+
+
+class Home:
+    """Settings, a store, LLMs and budgets."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | str | Path | None = None,
+        store: str | Path | None = None,
+        budget_usd: float | str | Decimal | None = None,
+    ) -> None:
+        """Read the settings; no file is made and nobody is contacted."""
+        self.found = settings.find(config, store)
+        self.settings = self.found.settings
+        self.store = Store(self.found.store, sync=self.settings.store.sync)
+        self.progress = Progress()
+        self.catalog = Catalog(self.settings, self._note)
+        limit = None if budget_usd is None else parse_usd(budget_usd)
+        self.budgets = {simulated: Budget(limit) for simulated in (False, True)}
+        self.on_tick: Callable[[], None] | None = None
+        """Called about ten times a second while a blocking call waits; shows progress."""
+
+    def wait(self, work: Coroutine[Any, Any, T], running: Running) -> T:
+        """Wait for a run; the second interrupt stores it as cancelled.
+
+        Raises:
+            RunCancelled: interrupted twice.
+        """
+        try:
+            return _loop.run(work, on_tick=self.on_tick)
+        except _loop.SecondInterrupt:
+            _loop.run(running.cancel())
+            raise RunCancelled("The run was cancelled.", run_id=running.run.run_id) from None
+
+    def _note(self, text: str) -> None:
+        self.progress.note = text

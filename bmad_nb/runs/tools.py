@@ -1,0 +1,180 @@
+"""What the engine is given to act on the world: LLM calls within their limits, and functions."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from bmad_nb._functions import in_thread
+from bmad_nb.budget import Budget, Level, OnLimit, Quota
+from bmad_nb.engine.calls import Ask
+from bmad_nb.errors import BmadError, TaskFailed
+from bmad_nb.events import CallRow, RunRow
+from bmad_nb.grid import request
+from bmad_nb.llms.catalog import Catalog
+from bmad_nb.messages import Message, canonical_json, variant_name
+from bmad_nb.plan import Assignment, Plan, Retries, RunLimits, Step, TaskLimits
+from bmad_nb.runs.asks import ask_of, spent
+from bmad_nb.secrets import redact
+from bmad_nb.settings import EngineSettings
+from bmad_nb.store.journal import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a workspace lends to a run."""
+
+    store: Store
+    catalog: Catalog
+    settings: EngineSettings
+    budgets: Mapping[bool, Budget]
+    """Budgets over this run's own, by whether the money is simulated."""
+
+
+class Tools:
+    """Asks LLMs and calls functions for one run.
+
+    Args:
+        run: the run.
+        plan: its plan.
+        around: the workspace's part.
+        before: calls that this run made before it was stopped; they count against its limits.
+        functions: functions that the caller handed over, by task.
+    """
+
+    def __init__(
+        self,
+        run: RunRow,
+        plan: Plan,
+        around: Around,
+        before: Sequence[CallRow],
+        functions: Mapping[str, Callable[..., Any]],
+    ) -> None:
+        """Reckon what is used up already."""
+        self._run, self._around, self._functions = run, around, functions
+        self._before, self._made = before, len(before)
+        limit_usd = run.budget_usd
+        self._levels = {
+            simulated: _levels(plan.limits, limit_usd, before, "", simulated=simulated)
+            for simulated in (False, True)
+        }
+        self._task_levels: dict[tuple[str, bool], tuple[Level, ...]] = {}
+
+    def ask(
+        self, step: Step, assignment: Assignment, messages: tuple[Message, ...], number: int
+    ) -> Ask:
+        """Return the call that asks `assignment`'s LLM; `number` counts the task's calls from 1.
+
+        Raises:
+            UsageProblem: a parameter that no backend takes.
+        """
+        llm = self._around.catalog.llm(assignment.llm)
+        params = {**dict(step.params), **dict(assignment.params)}
+        if step.max_tokens is not None:
+            params.setdefault("max_tokens", step.max_tokens)
+        fresh = self._run.run_id if step.refresh else ""
+        schema = "" if step.schema is None else canonical_json(step.schema).decode()
+        self._made += 1
+        return ask_of(
+            llm,
+            request(llm, messages, params, fresh=fresh, schema=schema),
+            self._around.catalog.price(llm.card),
+            self._limits(step, simulated=llm.card.simulated),
+            timeout_s=step.timeout_s,
+            call_id=f"{self._run.run_id}-{self._run.fence}-{self._made}",
+            run_id=self._run.run_id,
+            variant=variant_name(dict(assignment.params)),
+            task=step.id,
+            attempt=number,
+        )
+
+    def _limits(self, step: Step, *, simulated: bool) -> tuple[Level, ...]:
+        """Return the limits above a call of a step: the run's, the workspace's, its own."""
+        levels = (*self._levels[simulated], self._around.budgets[simulated])
+        own = self._task_levels.get((step.id, simulated))
+        if own is None and step.limits is not None:
+            before = [call for call in self._before if call.task == step.id]
+            cost = step.limits.cost_usd
+            limit_usd = None if cost is None else Decimal(cost)
+            scope = f" for task {step.id!r}"
+            own = _levels(step.limits, limit_usd, before, scope, simulated=simulated)
+            self._task_levels[step.id, simulated] = own
+        one = step.max_cost_usd
+        each = (
+            () if one is None else (Budget(Decimal(one), scope=" for one call", on_limit="fail"),)
+        )
+        return (*levels, *(own or ()), *each)
+
+    async def call(self, step: Step, arguments: Mapping[str, Any]) -> Any:
+        """Call the function of a `python` step; one that may block runs in a thread of its own.
+
+        Raises:
+            TaskFailed: it is not there, or it raised.
+        """
+        try:
+            function = self._functions.get(step.id) or _imported(step.function)
+            if inspect.iscoroutinefunction(function):
+                return await function(**arguments)
+            answer = await in_thread(functools.partial(function, **arguments))
+            return await answer if inspect.isawaitable(answer) else answer
+        except BmadError:
+            raise
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # the last two end a loop
+            raise TaskFailed(
+                f"The function of task {step.id!r} raised {type(error).__name__}: "
+                f"{redact(str(error))[:500]}",
+                hint="Mend the function, and run it again; what is finished is kept.",
+            ) from error
+
+    def wait_s(self, retries: Retries, number: int) -> float:
+        """Return the seconds to wait after the failed attempt `number`, counted from 1."""
+        longest = min(retries.backoff_s * retries.factor ** (number - 1), retries.max_backoff_s)
+        return random.uniform(0, longest) if retries.jitter else longest  # noqa: S311  (no secret)
+
+
+def _levels(
+    limits: TaskLimits | RunLimits,
+    limit_usd: Decimal | None,
+    before: Sequence[CallRow],
+    scope: str,
+    *,
+    simulated: bool,
+) -> tuple[Level, ...]:
+    """Return the budget and the quotas that some limits stand for, with what is used of them.
+
+    Calls and tokens of simulated LLMs have quotas of their own, as their money has a budget.
+    """
+    on_limit: OnLimit = limits.on_limit
+    sent = [call for call in before if call.simulated is simulated and not call.from_store]
+    tokens = sum((call.input_tokens or 0) + (call.output_tokens or 0) for call in sent)
+    budget = Budget(limit_usd, spent(before, simulated=simulated), on_limit=on_limit, scope=scope)
+    calls = Quota(limits.calls, "calls", len(sent), on_limit=on_limit, scope=scope)
+    quota = Quota(limits.tokens, "tokens", tokens, on_limit=on_limit, scope=scope)
+    return (budget, calls, quota)
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    """Return the function that `module:function` names.
+
+    Raises:
+        TaskFailed: there is none.
+    """
+    module, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise TaskFailed(
+            f"{name!r} cannot be imported: {error}.", hint="Write module:function."
+        ) from None
+    if not callable(found):
+        raise TaskFailed(f"{name!r} is not a function.", hint="Write module:function.")
+    function: Callable[..., Any] = found
+    return function

@@ -1,0 +1,122 @@
+"""The verbs that ask LLMs: `ask` and `compare`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.grid import read_cases
+from bmad_nb.llms.catalog import number_or_text
+from bmad_nb.verbs.base import Front, bound, json_option, out_option, pair, param_option, shown
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+model_option = click.option(
+    "-m", "--model", "--llms", "models", multiple=True, metavar="ID[,ID…]",
+    help="LLMs: ids with commas, globs such as sim/*, settings as ID?temperature=1",
+)  # fmt: skip
+
+
+def asking_options(command: F) -> F:
+    """Add the options that ask and compare share."""
+    options = [
+        out_option,
+        param_option,
+        click.option("--budget", metavar="USD", help="hard limit on what this run may cost"),
+        click.option("--fresh", is_flag=True, help="ask anew, even where an answer is stored"),
+        click.option("--raw", is_flag=True, help="leave {{ }} in the prompt as it is"),
+        click.option("--reference", metavar="TEXT", help="right answer, or a column of --over"),
+        click.option("--system", metavar="TEXT", help="system message"),
+        click.option("--temperature", type=float, help="0 repeats itself, higher varies"),
+        click.option("--max-tokens", type=int, help="most tokens of an answer"),
+        click.option("--seed", type=int, help="seed of the sampling, where a backend has one"),
+        json_option,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@model_option
+@asking_options
+@click.argument("prompt", nargs=-1)
+@click.pass_obj
+def ask(front: Front, /, models: tuple[str, ...], prompt: tuple[str, ...], **options: Any) -> Any:
+    """Ask one LLM.
+
+    Example: %%bmad ask -m local -o r
+    """
+    return _asked(front, front.workspace.ask, prompt, ",".join(models) or None, options)
+
+
+@click.command()
+@model_option
+@click.option("-n", "--samples", type=click.IntRange(1), default=1, help="how often each is asked")
+@click.option("--over", metavar="NAME", help="cases: a DataFrame, a CSV or a JSONL file")
+@click.option("--vary", multiple=True, metavar="K=V,V", help="settings, such as temperature=0,1")
+@asking_options
+@click.argument("prompt", nargs=-1)
+@click.pass_obj
+def compare(  # noqa: PLR0917  (click passes them by name)
+    front: Front, /, models: tuple[str, ...], prompt: tuple[str, ...], over: str | None,
+    vary: tuple[str, ...], samples: int, **options: Any,
+) -> Any:  # fmt: skip
+    """Ask several LLMs the same, and set the answers side by side.
+
+    Example: %%bmad compare -m local,sim/careful,sim/hasty -n 3 --budget 0.05 -o r
+    """
+    if not models:
+        raise UsageProblem(
+            "compare needs LLMs.", hint="Write -m ID,ID; %bmad models lists what is ready here."
+        )
+    options["samples"] = samples
+    options["vary"] = dict(_varied(text) for text in vary) or None
+    options["over"] = _cases(front, over) if over else None
+    return _asked(front, front.workspace.compare, prompt, ",".join(models), options)
+
+
+def _asked(
+    front: Front, method: Callable[..., Any], prompt: tuple[str, ...], llms: str | None,
+    options: dict[str, Any],
+) -> Any:  # fmt: skip
+    out, as_json = options.pop("out"), options.pop("as_json")
+    inputs = {**front.names, **dict(pair(text) for text in options.pop("params"))}
+    options["budget_usd"] = options.pop("budget")
+    chosen = {name: value for name, value in options.items() if value is not None}
+    text = _prompt(front, prompt)
+    return shown(bound(front, method(text, llms, inputs=inputs, **chosen), out), as_json=as_json)
+
+
+def _prompt(front: Front, words: tuple[str, ...]) -> str:
+    if front.body is not None:
+        if words:
+            raise UsageProblem(
+                f"{words[0]!r} stands behind the verb, and the prompt is in the cell.",
+                hint="Options only, on the first line.",
+            )
+        return front.body.strip("\n")
+    if words in {(), ("-",)} and front.kind == "shell":
+        return sys.stdin.read()
+    return " ".join(words)
+
+
+def _varied(text: str) -> tuple[str, list[Any]]:
+    name, equals, values = text.partition("=")
+    if not equals or not values:
+        raise UsageProblem(f"{text!r} is not a setting.", hint="Write --vary temperature=0,1.")
+    return name.strip(), [number_or_text(value.strip()) for value in values.split(",")]
+
+
+def _cases(front: Front, name: str) -> Any:
+    if name in front.names:
+        return front.names[name]
+    path = Path(name)
+    if front.kind == "shell" or path.suffix in {".csv", ".jsonl"}:
+        return read_cases(path)
+    raise UnknownName("variable", name, [n for n in front.names if not n.startswith("_")])

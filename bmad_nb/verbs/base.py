@@ -1,0 +1,94 @@
+"""What the verbs share: where they were typed, common options, and how a result is given back."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import click
+
+from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.results import as_json as json_of
+from bmad_nb.workspace import Workspace
+
+
+def _variable(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """Return the name of `-o`, if a variable can have it."""
+    if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
+        raise UsageProblem(f"{name!r} cannot be the name of a variable.")
+    return name
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="print JSON (shell)")
+out_option = click.option(
+    "-o", "--out", metavar="NAME", help="bind the result to a variable", callback=_variable
+)
+param_option = click.option(
+    "-p", "--param", "params", multiple=True, metavar="K=V", help="value of {{ K }} or of input K"
+)
+
+
+@dataclass(slots=True)
+class Front:
+    """Where a verb was typed, and what is around it."""
+
+    workspace: Workspace
+    kind: Literal["cell", "line", "shell"]
+    body: str | None = None
+    """Text below the `%%bmad` line."""
+    names: Mapping[str, Any] = field(default_factory=dict)
+    """Variables that holes and `--over` can name."""
+    bind: dict[str, Any] = field(default_factory=dict)
+    """What `-o NAME` wants bound, filled by the verb."""
+    say: Callable[[str], None] = print
+    """Shows a line at once, before the verb is done."""
+
+
+class Tree(click.Group):
+    """A group that answers a wrong verb with the nearest right one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the verb, or say which is like it."""
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and self.get_command(ctx, name) is None:
+            raise UnknownName("verb", name, self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+class Json:
+    """JSON text that a face prints as it is."""
+
+    def __init__(self, text: str) -> None:
+        """Keep the text."""
+        self.text = text
+
+    def __repr__(self) -> str:
+        """Return the JSON itself."""
+        return self.text
+
+
+def shown(result: Any, *, as_json: bool) -> Any:
+    """Return what a face shows: the result, or its JSON."""
+    return Json(json_of(result)) if as_json else result
+
+
+def bound(front: Front, result: Any, name: str | None) -> Any:
+    """Return the result under the name that `-o` gave it, if any, and let the face bind it."""
+    if name is not None:
+        result.name = name
+        front.bind[name] = result
+    return result
+
+
+def pair(text: str) -> tuple[str, Any]:
+    """Return the name and the value of `-p name=value`.
+
+    Raises:
+        UsageProblem: it is not written so.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise UsageProblem(f"{text!r} is not an input.", hint="Write -p name=value.")
+    return name, value

@@ -1,0 +1,216 @@
+"""What people write: a workflow of tasks, checked by one model in Python and in YAML alike.
+
+The JSON Schema that editors read is generated from these classes, so that the two agree.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, WithJsonSchema
+
+from bmad_nb import documents
+from bmad_nb.documents import Document
+from bmad_nb.errors import DefinitionError
+from bmad_nb.workflow.parts import (
+    Approve,
+    Check,
+    Checkpoint,
+    Collaborate,
+    Input,
+    Limits,
+    Map,
+    Params,
+    Reduce,
+    Refine,
+    Retry,
+    RouteField,
+    Rung,
+    Turn,
+    listed,
+    rung,
+    short,
+)
+from bmad_nb.workflow.problems import problems_of
+from bmad_nb.workflow.values import (
+    VERBS,
+    WORKFLOW_ID,
+    Cache,
+    Duration,
+    Expression,
+    InputType,
+    Join,
+    Name,
+    Objective,
+    Part,
+    Priority,
+    Strategy,
+    Template,
+    Verb,
+)
+
+class Task(Part):
+    """One task: exactly one verb, and what modifies it."""
+
+    title: str = ""
+    type: str = Field("", description="kind of task, read by routers, such as code_generation")
+    prompt: Template | None = None
+    system: Template | None = None
+    messages: list[Turn] | None = Field(None, min_length=1)
+    python: Annotated[
+        Any, WithJsonSchema({"type": "string", "description": "module:function"})
+    ] = None
+    workflow: str | None = Field(None, description="id of a sub-workflow")
+    approve: Approve | None = None
+    set: dict[Name, Expression] | None = Field(None, min_length=1)
+    reduce: Reduce | None = None
+    arguments: dict[str, Any] = Field({}, alias="with", description="values, with holes in texts")
+    needs: list[Name] = []
+    when: Expression | None = None
+    otherwise: Any = Field(None, alias="else", description="its value where `when` is false")
+    join: Join = "all"
+    llm: Annotated[
+        list[str], BeforeValidator(listed, json_schema_input_type=str | list[str])
+    ] = Field([], description="short form of route.models")
+    route: RouteField | None = None
+    params: Params | None = None
+    output: dict[str, Any] | None = Field(None, description="a JSON Schema, or {field: type}")
+    checks: list[Check] = []
+    map: Map | None = None
+    refine: Refine | None = None
+    collaborate: Collaborate | None = None
+    limits: Limits | None = None
+    retry: Retry | None = None
+    timeout: Duration | None = Field(None, description="most time for one attempt")
+    fallback: list[
+        Annotated[
+            Rung,
+            BeforeValidator(rung, json_schema_input_type=Rung | Literal["skip", "stored"]),
+        ]
+    ] = []
+    priority: Priority = "medium"
+    cache: Cache | None = None
+    checkpoint: list[Checkpoint] = []
+    metadata: dict[str, Any] = {}
+
+    @property
+    def verb(self) -> Verb:
+        """The one verb that the task has."""
+        return next(v for v in typing.get_args(Verb) if getattr(self, v) is not None)
+
+    @property
+    def has_otherwise(self) -> bool:
+        """Whether a value stands in where `when` is false."""
+        return "otherwise" in self.model_fields_set
+
+
+class Defaults(Part):
+    """What a task has that says nothing of its own."""
+
+    route: RouteField | None = None
+    retry: Retry | None = None
+    timeout: Duration | None = None
+    cache: Cache | None = None
+    params: Params | None = None
+
+
+class Workflow(Part):
+    """Tasks that read each other's results.
+
+    >>> flow = Workflow("greet", inputs={"who": "text"})
+    >>> _ = flow.task("hello", prompt="Greet {{ who }} in one sentence.")
+    >>> sorted(flow.tasks)
+    ['hello']
+
+    Raises:
+        DefinitionError: with every problem that the model finds; names are checked later, by
+            `references.check`, for a task may be added after one that reads it.
+    """
+
+    id: str = Field(alias="workflow", pattern=WORKFLOW_ID)
+    version: Literal[1] = 1
+    title: str = ""
+    description: str = ""
+    inputs: dict[
+        Name, Annotated[Input, BeforeValidator(short("type"), json_schema_input_type=InputType | Input)]
+    ] = {}  # fmt: skip
+    strategy: Strategy | None = None
+    objectives: list[Objective] | dict[Objective, Annotated[float, Field(ge=0)]] = []
+    limits: Limits | None = None
+    defaults: Defaults | None = None
+    tasks: dict[Name, Task] = {}
+    outputs: dict[Name, Expression] = Field({}, description="without any: what nobody reads on")
+    metadata: dict[str, Any] = {}
+    _source: Document | None = PrivateAttr(None)
+
+    def __init__(self, workflow: str | None = None, /, **fields: Any) -> None:
+        """Take the id first, as people write it, and the fields as a document names them."""
+        if workflow is not None:
+            fields["workflow"] = workflow
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise DefinitionError(problems_of(error, fields, Workflow)) from None
+
+    @property
+    def source(self) -> Document | None:
+        """The document that it was read from; None where it was built in Python."""
+        return self._source
+
+    def read_from(self, document: Document) -> None:
+        """Remember the document, so that later problems can name line and column."""
+        self._source = document
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both say the same, wherever they were read."""
+        return isinstance(other, Workflow) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def task(self, task_id: str, /, **fields: Any) -> Task:
+        """Add a task, or put it in the place of one with the same id; keys as in a document.
+
+        Raises:
+            DefinitionError: the task is not one.
+        """
+        probe = Workflow(self.id, tasks={task_id: fields})
+        self.tasks[task_id] = probe.tasks[task_id]
+        self.model_fields_set.add("tasks")  # so that it is spelled, like what was given at first
+        return self.tasks[task_id]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the definition as JSON values, as a document spells it, without defaults."""
+        spelled = self.model_dump(mode="python", by_alias=True, exclude_unset=True)
+        result: dict[str, Any] = _plain(spelled)
+        return result
+
+    def to_yaml(self) -> str:
+        """Return the definition as a document that reads back to an equal workflow."""
+        return documents.write(self.to_dict())
+
+
+def _plain(value: Any) -> Any:
+    """Return values as JSON has them, short forms where a document would use them."""
+    if isinstance(value, Mapping):
+        if len(value) == 1 and next(iter(value)) in {"skip", "stored"}:
+            return next(iter(value))
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, types.FunctionType):
+        return f"{value.__module__}:{value.__qualname__}"
+    return value
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a workflow document, for editors."""
+    schema = Workflow.model_json_schema(by_alias=True, mode="validation")
+    verbs = [{"required": [verb]} for verb in VERBS]
+    schema["$defs"]["Task"]["oneOf"] = verbs
+    schema["required"] = ["workflow", "tasks"]
+    schema["properties"]["tasks"]["minProperties"] = 1
+    address = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": address, "$id": "https://bmad-nb.invalid/workflow-1.json", **schema}

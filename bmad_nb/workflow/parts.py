@@ -1,0 +1,225 @@
+"""The parts of a task: limits, routes, retries, fallbacks, and what modifies a verb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from bmad_nb.workflow.values import Cause, Duration, Expression, InputType, Money, Name, Part, Template, Unit
+
+
+def short(field: str) -> Callable[[Any], Any]:
+    """Return a validator that takes a text for `{field: text}`."""
+    return lambda value: {field: value} if isinstance(value, str) else value
+
+
+def listed(value: Any) -> Any:
+    """Return a text as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def rung(value: Any) -> Any:
+    """Return `skip` and `stored` as the mappings that they stand for."""
+    return {value: True} if isinstance(value, str) and value in {"skip", "stored"} else value
+
+
+class Input(Part):
+    """A declared input; the short form is its type alone."""
+
+    type: InputType
+    default: Any = Field(None, description="used where no value is given; a file has none")
+    description: str = ""
+    enum: list[Any] | None = Field(None, min_length=1, description="the values that it may have")
+
+    @property
+    def required(self) -> bool:
+        """Whether a value must be given."""
+        return "default" not in self.model_fields_set
+
+
+class Limits(Part):
+    """Hard limits of a run or of one task."""
+
+    cost: Money | None = None
+    tokens: int | None = Field(None, ge=0, description="input and output tokens together")
+    calls: int | None = Field(None, ge=0)
+    time: Duration | None = None
+    concurrency: int | None = Field(None, ge=1)
+    on_limit: Literal["pause", "degrade", "fail"] = "pause"
+
+
+class Params(Part):
+    """Parameters of an LLM call."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    seed: int | None = None
+    extra: dict[str, str | int | float | bool] = Field(
+        {}, description="further parameters of a backend"
+    )
+
+
+class Retry(Part):
+    """When and how often a task's call is made again."""
+
+    attempts: int | None = Field(None, ge=1, le=100, description="in all, the first included")
+    backoff: Duration = 1.0
+    factor: float = Field(2.0, ge=1)
+    max_backoff: Duration = 30.0
+    jitter: bool = True
+    causes: list[Cause] = Field(
+        ["rate_limit", "server", "network", "timeout"],
+        alias="for",
+        description="kinds of errors after which it is made again",
+    )
+
+
+class Route(Part):
+    """Which LLMs may do a task, and which of them is preferred; the short form is one id."""
+
+    models: Annotated[
+        list[str],
+        BeforeValidator(listed, json_schema_input_type=str | list[str]),
+        Field(description="candidates; globs allowed"),
+    ] = []
+    exclude: list[str] = []
+    capabilities: dict[str, Unit] = Field({}, description="capability and its least score")
+    min_quality: Unit | None = None
+    max_cost: Money | None = Field(None, description="the most that one call may cost")
+    max_latency: Duration | None = None
+    context: int | None = Field(None, ge=1, description="tokens that must fit")
+    prefer: Literal["cheapest", "fastest", "best", "balanced"] | None = None
+    policy: str | None = None
+    cascade: list[str] | None = Field(None, min_length=2)
+    accept: Expression | None = None
+
+
+RouteField = Annotated[
+    Route, BeforeValidator(short("models"), json_schema_input_type=str | Route)
+]
+
+
+class Rung(Part):
+    """One fallback: exactly one key."""
+
+    route: RouteField | None = None
+    prompt: Template | None = None
+    value: Any = None
+    human: Template | None = None
+    stored: Literal[True] | None = None
+    skip: Literal[True] | None = None
+
+
+class Judge(Part):
+    """Who scores an answer; the short form is an expression."""
+
+    that: Expression | None = None
+    rubric: Template | None = None
+    python: str | None = None
+    route: RouteField | None = None
+    samples: int | None = Field(None, ge=1)
+    different_model: bool = True
+
+
+JudgeField = Annotated[Judge, BeforeValidator(short("that"), json_schema_input_type=str | Judge)]
+
+
+class Check(Part):
+    """Something that must hold for an answer."""
+
+    that: Expression | None = None
+    judge: JudgeField | None = None
+    min: Unit | None = None
+    on_fail: Literal["retry", "escalate", "fail", "warn", "human"] = "fail"
+
+
+class Refine(Part):
+    """A loop of draft, judgement and new draft."""
+
+    until: Expression
+    judge: JudgeField | None = None
+    prompt: Template | None = None
+    max: int = Field(3, ge=1)
+    min_gain: float = Field(0.0, ge=0)
+    patience: int | None = Field(None, ge=1)
+    keep: Literal["best", "last"] = "best"
+    on_exhausted: Literal["accept_best", "fail", "human"] = "accept_best"
+
+
+class Map(Part):
+    """The task is done once for each item of a list."""
+
+    over: Expression
+    item: Name = Field("item", alias="as")
+    max_items: int = Field(1000, ge=1)
+    concurrency: int | None = Field(None, ge=1)
+    min_success: Unit = 1.0
+    key: Expression | None = None
+
+
+class Expert(Part):
+    """One member of an expert consultation."""
+
+    route: RouteField | None = None
+    when: Expression | None = None
+    role: str = ""
+
+
+class Collaborate(Part):
+    """Several LLMs on one task."""
+
+    type: Literal[
+        "consensus", "best_of_n", "ensemble", "peer_review", "expert", "debate", "vote"
+    ]  # fmt: skip
+    models: list[str] = []
+    n: int | None = Field(None, ge=1)
+    diverse: Literal["model", "family", "none"] | None = None
+    method: str | None = None
+    threshold: Unit | None = None
+    quorum: int | None = Field(None, ge=1)
+    rounds: int | None = Field(None, ge=1)
+    stop_early: bool = False
+    judge: JudgeField | None = None
+    anonymous: bool = True
+    weights: dict[str, float] = {}
+    synthesizer: RouteField | None = None
+    experts: dict[str, Expert] = {}
+    on_disagree: Literal["best", "judge", "human", "fail"] | None = None
+
+
+class Approve(Part):
+    """A question to a person."""
+
+    ask: Template
+    show: Expression | None = None
+    options: list[str] = Field(["yes", "no"], min_length=1)
+    form: dict[str, Any] | None = None
+    timeout: Duration | None = None
+    on_timeout: str | None = None
+
+
+class Reduce(Part):
+    """Many results into one."""
+
+    source: Name = Field(alias="from")
+    prompt: Template | None = None
+    python: str | None = None
+    batch: int | None = Field(None, ge=2)
+
+
+class Checkpoint(Part):
+    """An assertion about the run, and what happens where it does not hold."""
+
+    that: Expression
+    at: Literal["start", "end", "each_item"] = "end"
+    action: Literal["continue", "warn", "pause", "replan", "fail"] = "warn"
+
+
+class Turn(Part):
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Template

@@ -1,0 +1,88 @@
+"""The small values of a definition: durations, money, names, and the words that have a meaning."""
+
+from __future__ import annotations
+
+import re
+import typing
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_MONEY = re.compile(r"\$?([0-9]+(?:\.[0-9]+)?)")
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+"""What ids of tasks, inputs and outputs look like."""
+WORKFLOW_ID = r"^[a-z][a-z0-9_-]{0,62}$"
+
+
+def seconds(value: Any) -> Any:
+    """Return a duration such as `90s`, `500ms` or `2d` in seconds; a number is seconds."""
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value)
+        if found is None:
+            raise ValueError("write a duration such as 90s, 500ms, 10m or 2d")
+        value = float(found[1]) * _UNITS[found[2]]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise ValueError("write a duration such as 90s, 500ms, 10m or 2d")
+    return float(value)
+
+
+def _spelled(value: float) -> str:
+    return f"{value:.10g}s"
+
+
+def _dollars(value: Any) -> Any:
+    if isinstance(value, str):
+        found = _MONEY.fullmatch(value)
+        value = Decimal(found[1]) if found else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = Decimal(str(value))
+    if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value < 10**9:
+        raise ValueError("write US dollars such as $0.50")
+    return value
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(seconds),
+    PlainSerializer(_spelled, when_used="unless-none"),
+    WithJsonSchema(
+        {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$", "minimum": 0}
+    ),
+]
+"""Seconds; written `90s`, `500ms`, `10m`, `2d` or as a number of seconds."""
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_dollars),
+    PlainSerializer(lambda value: f"${value:f}", when_used="unless-none"),
+    WithJsonSchema(
+        {"type": ["string", "number"], "pattern": r"^\$?[0-9]+(\.[0-9]+)?$", "minimum": 0}
+    ),
+]
+"""US dollars; written `$0.50`."""
+Unit = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=NAME)]
+Expression = Annotated[str, Field(min_length=1, description="an expression, without braces")]
+Template = Annotated[str, Field(description="a text with {{ expression }} holes")]
+InputType = Literal["string", "text", "integer", "number", "boolean", "list", "object", "file"]
+Objective = Literal["priority_first", "cost_optimized", "latency_optimized", "balanced"]
+Strategy = Literal["sequential", "parallel", "adaptive", "collaborative"]
+Priority = Literal["low", "medium", "high", "critical"]
+Join = Literal["all", "any", "all_done"]
+Verb = Literal["prompt", "messages", "python", "workflow", "approve", "set", "reduce"]
+Cause = Literal[
+    "timeout", "rate_limit", "server", "network", "invalid_output", "low_quality", "any"
+]
+Cache = Literal["read_write", "refresh"]
+VERBS: tuple[str, ...] = typing.get_args(Verb)
+"""A task has exactly one of these keys."""
+
+
+class Part(BaseModel):
+    """A part of a definition: strict, frozen, and without keys that nobody knows."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, populate_by_name=True, allow_inf_nan=False
+    )
