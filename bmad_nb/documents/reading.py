@@ -25,7 +25,14 @@ MOST_DIGITS = 30
 """Digits of a whole number; expressions know none that are larger either."""
 _MOST_PROBLEMS = 100
 _NULL = {"", "~", "null", "Null", "NULL"}
-_BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_BOOLEAN = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OTHER_BASE = re.compile(r"0o([0-7]+)|0x([0-9a-fA-F]+)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -80,7 +87,9 @@ def _decoded(text: str | bytes, name: str) -> str:
         content = text if isinstance(text, bytes) else text.encode("utf-8")
         if len(content) > MAX_BYTES:
             said = f"The document has {len(content)} bytes; at most {MAX_BYTES} are read."
-            raise DefinitionError([Problem(1, 1, said, "Split it, or move data into inputs.")], name)
+            raise DefinitionError(
+                [Problem(1, 1, said, "Split it, or move data into inputs.")], name
+            )
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -111,14 +120,14 @@ def _not_yaml(error: Exception, text: str) -> Problem:
         said = f"This cannot be read as YAML: {type(error).__name__}."
         return Problem(1, 1, said, "Check quotes and escapes.")
     raw = " ".join(filter(None, (error.context, error.problem)))
-    for part, said, hint, at_beginning in _TRANSLATED:
-        if part in raw:
-            break
-    else:
-        said, hint, at_beginning = f"This is not YAML: {raw[:200]}.", "Check quotes and indents.", False
+    known = next((each for each in _TRANSLATED if each[0] in raw), None)
+    unknown = ("", f"This is not YAML: {raw[:200]}.", "Check quotes and indents.", False)
+    _, said, hint, at_beginning = known or unknown
     mark = error.context_mark if at_beginning else error.problem_mark
     mark = mark or error.problem_mark or error.context_mark
-    return Problem(mark.line + 1, mark.column + 1, said, hint) if mark else Problem(1, 1, said, hint)
+    return (
+        Problem(mark.line + 1, mark.column + 1, said, hint) if mark else Problem(1, 1, said, hint)
+    )
 
 
 _TRANSLATED = (
@@ -140,7 +149,7 @@ _TRANSLATED = (
 """Part of what the parser says, our sentence and hint, and whether it is shown where it began."""
 
 
-class _Stop(Exception):  # noqa: N818
+class _Stop(Exception):
     """Ends the reading at a problem behind which nothing can be understood."""
 
 
@@ -283,21 +292,24 @@ class _Reader:
             return None
         if text in _BOOLEAN:
             return _BOOLEAN[text]
-        if _NOT_FINITE.fullmatch(text):
-            self._problem(where, f"{text} is not a finite number.", "Write it in quotes.")
-            return None
-        if (found := _OTHER_BASE.fullmatch(text)) or _INTEGER.fullmatch(text):
-            if len(text) > MOST_DIGITS:
-                said = f"A number has more than {MOST_DIGITS} digits."
-                self._problem(where, said, "Write it in quotes.")
-                return None
-            if found:
-                return int(found[1], 8) if found[1] else int(found[2], 16)
-            return int(text)
-        if _FLOAT.fullmatch(text):
-            value = float(text) if len(text) <= 400 else math.inf
-            if math.isfinite(value):
-                return value
-            self._problem(where, "A number is too large.", "Write it in quotes.")
-            return None
-        return text
+        value, wrong = _number(text)
+        if wrong:
+            self._problem(where, wrong, "Write it in quotes.")
+        return value
+
+
+def _number(text: str) -> tuple[Any, str]:
+    """Return the number that a plain scalar is, else the text; or why it cannot be one."""
+    if _NOT_FINITE.fullmatch(text):
+        return None, f"{text} is not a finite number."
+    other = _OTHER_BASE.fullmatch(text)
+    if other or _INTEGER.fullmatch(text):
+        if len(text) > MOST_DIGITS:
+            return None, f"A number has more than {MOST_DIGITS} digits."
+        if other is None:
+            return int(text), ""
+        return (int(other[1], 8) if other[1] else int(other[2], 16)), ""
+    if _FLOAT.fullmatch(text):
+        value = float(text) if len(text) <= 400 else math.inf
+        return (value, "") if math.isfinite(value) else (None, "A number is too large.")
+    return text, ""

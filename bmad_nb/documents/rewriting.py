@@ -7,12 +7,21 @@ Comments, order, quotes and layout of the rest are not read at all, so they cann
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bmad_nb.documents.reading import events, read
-from bmad_nb.documents.writing import checked, flat, header, is_flat, is_literal, lines, literal, write
+from bmad_nb.documents.writing import (
+    checked,
+    flat,
+    header,
+    is_flat,
+    is_literal,
+    lines,
+    literal,
+    write,
+)
 from bmad_nb.errors import DefinitionError
 
 
@@ -52,7 +61,7 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-class _Odd(Exception):  # noqa: N818
+class _Odd(Exception):
     """A layout in which a change has no clear place."""
 
 
@@ -68,6 +77,7 @@ class _Node:
     """Column of its own first key or dash."""
     value: Any = None
     hook: int | None = None
+    around: _Node | None = None
     keys: list[_Node] = field(default_factory=list)
     inner: list[_Node] = field(default_factory=list)
 
@@ -82,7 +92,8 @@ class _Node:
 
 def _composed(text: str, data: dict[str, Any]) -> _Node:
     """Return the tree of a document that has been read without problems."""
-    root, stack = None, []
+    root: _Node | None = None
+    stack: list[_Node] = []
     for event in events(text):
         name = type(event).__name__
         if name.endswith("StartEvent") and name[:3] in {"Map", "Seq"}:
@@ -105,14 +116,16 @@ def _node(event: Any, kind: str, text: str) -> _Node:
         said = text[start:end]
         keeps = "+" in said.partition("\n")[0]  # the lines behind it are its own
         end = start + len(said.removesuffix("\n") if keeps else said.rstrip())
-    return _Node(kind, start, end, bool(getattr(event, "flow_style", False)), event.start_mark.column)
+    return _Node(
+        kind, start, end, bool(getattr(event, "flow_style", False)), event.start_mark.column
+    )
 
 
 def _added(stack: list[_Node], node: _Node, text: str) -> _Node:
     """Put a node into the collection that is open; find the colon or the dash before it."""
     if not stack:
         return node
-    top = stack[-1]
+    top = node.around = stack[-1]
     if top.kind == "Mapping" and len(top.keys) == len(top.inner):
         top.keys.append(node)
         return node
@@ -131,7 +144,9 @@ def _added(stack: list[_Node], node: _Node, text: str) -> _Node:
 def _dash(text: str, sequence: _Node) -> int:
     if not sequence.inner:
         return sequence.start
-    found = re.compile(rf"^ {{{sequence.column}}}-", re.M).search(text, sequence.inner[-1].end)
+    found = re.compile(rf"^ {{{sequence.column}}}-", re.MULTILINE).search(
+        text, sequence.inner[-1].end
+    )
     if found is None:
         raise _Odd
     return found.end() - 1
@@ -237,36 +252,42 @@ class _Change:
             self._edits.append((heads[0], heads[begin], ""))
         for index in range(begin, len(kept)):
             if not kept[index]:
-                end = min(self._line_end(node.inner[index].end) + 1, len(self._text))
-                self._edits.append((self._line_start(heads[index]), end, ""))
+                self._edits.append((*self._lines_of(heads[index], node.inner[index].end), ""))
+
+    def _lines_of(self, start: int, end: int) -> tuple[int, int]:
+        """Return where the lines of an entry begin and end, with the line end before them."""
+        first = self._line_start(start)
+        if first == 0:
+            return 0, self._text.find("\n", end) + 1 or len(self._text)
+        return self._line_end(first - 1), self._line_end(end)
 
     def _replace(self, node: _Node, new: Any) -> None:
         """Put a value in the place of another one."""
-        start, hook = node.start, node.hook
-        in_line = hook is None or "\n" in self._text[hook:start].strip(" ") or start == hook
-        if hook is None and node.start == node.end:
+        if node.around is None or (node.hook is None and node.start == node.end):
             raise _Odd
-        if hook is not None and not self._text[hook:start].strip():
-            start, in_line = hook, False
-        put = self._behind(node, new) if hook is not None and start == hook else flat(new)
-        if in_line and not node.flow and node.kind != "Scalar":
-            put = "  " + put  # further in than the key or dash around it
+        gap = "" if node.hook is None else self._text[node.hook : node.start]
+        start = node.start - len(gap)
+        if node.hook is None:
+            put = flat(new)
+        elif gap.strip():  # a comment stands before it
+            start, put = node.start, flat(new)
+            if node.start - self._line_start(node.start) <= node.around.column:
+                put = f"  {put}"
+        else:
+            put = self._behind(node, new)
+            if gap.strip(" ") == "" and put.startswith(" "):
+                put = (gap or " ") + put.lstrip(" ")
         self._edits.append((start, node.end, put))
 
     def _behind(self, node: _Node, new: Any) -> str:
         """Return what stands behind a colon or a dash, in several lines where they are free."""
         rest = self._text[node.end : self._line_end(node.end)].strip()
-        indent = self._indent(node)
-        if rest or indent is None or (is_flat(new) and not is_literal(new)):
+        around = node.around
+        if rest or around is None or around.flow or (is_flat(new) and not is_literal(new)):
             return " " + flat(new)
         if is_literal(new):
-            return " " + "\n".join([header(new), *literal(new, indent)])
-        return "\n" + "\n".join(lines(new, indent))
-
-    def _indent(self, node: _Node) -> int | None:
-        """Return the indent of what belongs to the key or dash before a node, None in brackets."""
-        hook = node.hook or 0
-        return node.parent_column + 2 if hook else None
+            return " " + "\n".join([header(new), *literal(new, around.column + 2)])
+        return "\n" + "\n".join(lines(new, around.column + 2))
 
     def _line_start(self, index: int) -> int:
         return self._text.rfind("\n", 0, index) + 1

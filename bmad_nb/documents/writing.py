@@ -21,9 +21,9 @@ _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
 def write(data: Mapping[str, Any]) -> str:
-    """Return JSON-like data as a YAML document that reads back to the same data.
+    r"""Return JSON-like data as a YAML document that reads back to the same data.
 
-    >>> print(write({"a": ["on", 1.5], "b": "two\\nlines\\n"}), end="")
+    >>> print(write({"a": ["on", 1.5], "b": "two\nlines\n"}), end="")
     a: ["on", 1.5]
     b: |
       two

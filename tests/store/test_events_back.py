@@ -246,6 +246,16 @@ def test_a_result_takes_its_room_once(store: Store) -> None:
     assert sizes[1] - sizes[0] < 1.5 * 400 * 1024
 
 
+def test_answers_do_not_spill_onto_pages_of_their_own(store: Store) -> None:
+    """400 answers of 1 KB with their calls and tasks take less than three times their bytes."""
+    put(store, running(store))
+    for n in range(400):
+        ended = call(n, text=f"{n:05} ".ljust(1024, "y"), task=f"t{n}")
+        put(store, CallEnded(ended), task(n, call_id=ended.call_id))
+    store.close()
+    assert store.path.stat().st_size < 3 * 400 * 1024
+
+
 def test_an_answer_is_stored_once_beside_its_task(store: Store) -> None:
     """The text of a call is in no event: the task of the call only names it."""
     text = "canary " + "y" * 2000

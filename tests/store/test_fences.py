@@ -197,6 +197,10 @@ def test_a_paused_run_can_be_cancelled_and_no_other(store: Store) -> None:
     with pytest.raises(StoreError, match="over"):
         put(store, RunEnded("r2", "cancelled"))
     assert "completed" == store.run("r2").status
+    put(store, running(store, "r3"))
+    ends = together(store, (RunEnded("r3", "completed"),), (RunEnded("r3", "cancelled"),))
+    assert [None, StoreError] == [o if o is None else type(o) for o in ends]
+    assert "completed" == store.run("r3").status
 
 
 def test_an_end_and_a_new_beginning_share_a_turn(store: Store) -> None:

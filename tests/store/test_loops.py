@@ -209,6 +209,28 @@ store.close()
     assert "[1, 2, 3]\n" == child(script, store.path)
 
 
+def test_a_lock_and_its_copy_in_a_fork_exclude_each_other(project: Path) -> None:
+    """A lock that was open when the process forked is another lock in the child."""
+    script = """
+lock = store._lock
+os.makedirs(store.path.parent, exist_ok=True)
+with lock.held():
+    pass
+ready, told = os.pipe()
+child_id = os.fork()
+if child_id == 0:
+    os.write(told, b"1" if lock.try_acquire() else b"0")
+    import time
+    time.sleep(30)
+    os._exit(0)
+print(os.read(ready, 1), lock.try_acquire())
+os.kill(child_id, 9)
+os.waitpid(child_id, 0)
+print(lock.try_acquire())
+"""
+    assert "b'1' False\nTrue\n" == child(script, project / "bmad.db")
+
+
 def test_a_lock_whose_file_was_replaced_locks_the_new_one(project: Path) -> None:
     """Who removes the lock's file does not split the lock: the next use takes the new file."""
     one, two = FileLock(project / "lock"), FileLock(project / "lock")
