@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bmad_nb.events import CallRow, RunRow, TaskRow
-from bmad_nb.messages import canonical_json
 
 
 class Column(NamedTuple):
@@ -172,7 +171,8 @@ def tasks(
 
 def _task(row: TaskRow, calls: Sequence[CallRow], texts: Mapping[str, str]) -> dict[str, Any]:
     stored = sum(call.from_store for call in calls)
-    value = None if row.value is None else canonical_json(row.value).decode()
+    plain = row.value is None or isinstance(row.value, str)
+    value = row.value if plain else json.dumps(row.value, ensure_ascii=False)
     computed = {
         "calls": len(calls) - stored,
         "from_store": stored,

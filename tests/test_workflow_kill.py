@@ -9,7 +9,6 @@ everything and started nothing; what they were told is durable, they write to a 
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
 import fcntl
@@ -25,7 +24,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -54,6 +53,11 @@ BROKEN: dict[str, tuple[type, ...]] = {
 }
 """Events that a store which is broken on purpose does not write, although it says so."""
 Json = dict[str, Any]
+
+
+def named(model: str, turns: Iterable[tuple[str, str]]) -> str:
+    """Return the name of a request: the model and the messages, as the server gets them."""
+    return json.dumps([model, [list(turn) for turn in turns]])
 
 
 def models(median_s: float) -> Json:
@@ -163,7 +167,8 @@ def _watched(job: Json) -> list[float]:
         for event in events:
             if isinstance(event, CallEnded) and event.call.state == "answered":
                 call = event.call
-                line = json.dumps([call.call_id, call.request_key, call.text]) + "\n"
+                name = named(call.model, ((m.role, m.text) for m in call.messages))
+                line = json.dumps([call.call_id, name, call.text]) + "\n"
                 os.write(promises, line.encode())
 
     def transacting(self: Store, *args: Any) -> None:
@@ -207,13 +212,13 @@ class Seen:
     fence: int = 0
     events: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)
     answers: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
-    """Request key and text by call."""
+    """Name of the request, and text, by call."""
     sent: Counter[str] = dataclasses.field(default_factory=Counter)
-    """Calls by request key, those that were answered from the store left out."""
+    """Calls by the name of the request, those that were answered from the store left out."""
     made: Counter[str] = dataclasses.field(default_factory=Counter)
     """Those of them that were answered."""
     in_flight: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Request key by call."""
+    """Name of the request by call."""
     lost: dict[str, str] = dataclasses.field(default_factory=dict)
     sound: bool = True
 
@@ -240,18 +245,19 @@ def _seen(connection: sqlite3.Connection) -> Seen:
         seen.run_id, seen.status, seen.fence = runs[0]
     seen.events = connection.execute("SELECT * FROM events ORDER BY id").fetchall()
     calls = connection.execute(
-        "SELECT call_id, request_key, state, from_store, body "
-        "FROM calls LEFT JOIN texts ON hash = text"
+        "SELECT call_id, state, from_store, model, asked.body, said.body FROM calls "
+        "JOIN texts AS asked ON asked.hash = messages LEFT JOIN texts AS said ON said.hash = text"
     )
-    for call_id, key, state, from_store, body in calls:
-        seen.sent[key] += not from_store
+    for call_id, state, from_store, model, asked, text in calls:
+        name = named(model, json.loads(asked[1:]))
+        seen.sent[name] += not from_store
         if state == "answered":
-            seen.answers[call_id] = (key, json.loads(body[1:]))
-            seen.made[key] += not from_store
+            seen.answers[call_id] = (name, json.loads(text[1:]))
+            seen.made[name] += not from_store
         elif state == "in_flight":
-            seen.in_flight[call_id] = key
+            seen.in_flight[call_id] = name
         elif state == "lost":
-            seen.lost[call_id] = key
+            seen.lost[call_id] = name
     return seen
 
 
@@ -268,7 +274,7 @@ class Measured:
     lost: int = 0
     """Of these, the ones that were not there later, or had another text."""
     sent_again: int = 0
-    """Requests that came for a key which was answered before."""
+    """Requests that came although they had been answered before."""
     in_flight: int = 0
     """Calls that were in flight at a kill, summed."""
     resent: int = 0
@@ -303,8 +309,8 @@ def compare(total: Measured, killed: Killed, later: Seen, received: Counter[str]
     kept = {**killed.promised, **killed.seen.answers}
     total.stored += len(kept)
     total.lost += sum(later.answers.get(call_id) != answer for call_id, answer in kept.items())
-    keys = {key for key, _ in kept.values()}
-    total.sent_again += sum(received[key] - killed.received[key] for key in keys)
+    names = {name for name, _ in kept.values()}
+    total.sent_again += sum(received[name] - killed.received[name] for name in names)
     total.in_flight += len(killed.seen.in_flight)
     before = killed.seen.events
     total.rewritten += later.events[: len(before)] != before
@@ -317,7 +323,7 @@ def defects(
     """Return what is wrong with a run that was killed and then finished."""
     last = kills[-1].seen
     was_over = last.status == "completed"
-    known = {k: n for each in kills for k, n in each.seen.in_flight.items()}
+    known = {call: name for each in kills for call, name in each.seen.in_flight.items()}
     started = sum(event[2] == "run_started" for event in end.events)
     holds = {
         "status": final["status"] == "completed" == end.status,
@@ -415,17 +421,18 @@ class Stage:
         return self._unkilled[flow]
 
     def received(self) -> Counter[str]:
-        """Count the bodies that came; each is named by its request key."""
-        log = self.provider.requests()
-        key_of = {each["body"]: each["headers"]["idempotency-key"] for each in log}
-        assert len(set(key_of.values())) == len(key_of), "A request key stands for one body."
-        return Counter(key_of[each["body"]] for each in log)
+        """Count the requests that came, by their bodies."""
+        bodies = [json.loads(each["body"]) for each in self.provider.requests()]
+        return Counter(
+            named(body["model"], ((m["role"], m["content"]) for m in body["messages"]))
+            for body in bodies
+        )
 
     def killed(self, folder: Path, out: Path) -> Killed:
         """Return what a killed child left behind."""
         self.provider.wait_until(in_flight=0)
         lines = Path(f"{out}.promised").read_text().splitlines()
-        promised = {call_id: (key, text) for call_id, key, text in map(json.loads, lines)}
+        promised = {call_id: (name, text) for call_id, name, text in map(json.loads, lines)}
         return Killed(look(folder), promised, self.received())
 
     def _ask(self, verb: str, job: Any) -> int:

@@ -137,11 +137,16 @@ def before(number: int) -> int:
 # --- on the way in ------------------------------------------------------------------------------
 
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""Not `canonical_json`: a workflow's tasks and a result's fields come back in their order."""
 
 
-def spell(value: Any) -> bytes:
+def spell(value: Any, *, names_are_ours: bool = False) -> bytes:
     """Return a JSON value as ASCII JSON, with every known key taken out of its strings.
+
+    Args:
+        value: the value.
+        names_are_ours: leave the names on top of a mapping as they are.
 
     Raises:
         ValueError: it holds NaN or an infinity.
@@ -149,7 +154,7 @@ def spell(value: Any) -> bytes:
     """
     text = _encode(value)
     if "\\" in text or redact(text) != text:  # else strings stand in it as they are, without a key
-        if isinstance(value, dict):  # the names on top are ours
+        if names_are_ours:
             text = _encode({name: _redacted(each) for name, each in value.items()})
         else:
             text = _encode(_redacted(value))

@@ -27,8 +27,13 @@ from bmad_nb.store import schema
 
 LONG = 4096
 """Bytes of a payload from which on it stands in the table of texts."""
-_TASK = [(f.name, f.default) for f in dataclasses.fields(TaskRow) if f.name != "run_id"]
-_task_values = operator.attrgetter(*(name for name, _ in _TASK))
+_DEFAULTS = {
+    kind: [(f.name, f.default) for f in dataclasses.fields(kind) if f.name != "run_id"]
+    for kind in (TaskRow, RunRow)
+}
+_VALUES = {
+    kind: operator.attrgetter(*(name for name, _ in fields)) for kind, fields in _DEFAULTS.items()
+}
 _INTENDED: dict[str, Any] = {
     **{f.name: f.default for f in dataclasses.fields(CallRow) if f.name in schema.OUTCOME},
     "state": "in_flight",
@@ -58,32 +63,61 @@ def payload_of(event: Event) -> dict[str, Any]:
     """Return what of an event is not in another table, as JSON values."""
     match event:
         case TaskEnded(task=task):
-            return _task(task)
+            return _fields(task, "cost_usd")
         case CallIntended(call=call) | CallEnded(call=call):
             return {"call_id": call.call_id}
         case RunPlanned(plan=plan):
             return {"plan": plan}
         case RunStarted(run=run):
-            budget = None if run.budget_usd is None else str(run.budget_usd)
-            return {"fence": run.fence, "owner": run.owner, "budget_usd": budget}
+            return _fields(run, "budget_usd")
         case RunEnded():
             return {"status": event.status, "reason": event.reason, "outputs": event.outputs}
 
 
-def _task(row: TaskRow) -> dict[str, Any]:
+def _fields(row: TaskRow | RunRow, money: str) -> dict[str, Any]:
     """Return the fields that are not at their defaults; money as decimal text."""
+    kind = type(row)
     found = {
         name: value
-        for (name, default), value in zip(_TASK, _task_values(row), strict=True)
+        for (name, default), value in zip(_DEFAULTS[kind], _VALUES[kind](row), strict=True)
         if value != default
     }
-    if row.cost_usd is not None:
-        found["cost_usd"] = str(row.cost_usd)
+    if money in found:
+        found[money] = str(found[money])
     return found
 
 
+def _inside(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return where the values of a payload stand: those of a run's end among its outputs."""
+    outputs = payload.get("outputs")
+    return outputs if isinstance(outputs, dict) else payload
+
+
+def _apart(writer: sqlite3.Connection, payload: dict[str, Any]) -> dict[str, Any]:
+    """Return a payload with its long values among the texts, where equal ones share their room."""
+    values = _inside(payload)
+    spelled = {name: schema.spell(value) for name, value in values.items()}
+    apart = {
+        name: schema.keep_text(writer, body).hex()
+        for name, body in spelled.items()
+        if len(body) > LONG
+    }
+    rest = {name: None if name in apart else value for name, value in values.items()}
+    whole = rest if values is payload else {**payload, "outputs": rest}
+    return {**whole, "apart": apart}
+
+
+def _joined(connection: sqlite3.Connection, payload: dict[str, Any]) -> dict[str, Any]:
+    """Return a payload with its long values in their places."""
+    apart = payload.pop("apart", {})
+    values = _inside(payload)
+    for name, digest in apart.items():
+        values[name] = schema.text_of(connection, bytes.fromhex(digest))
+    return payload
+
+
 def keep_event(writer: sqlite3.Connection, event: Event, number: int, time_utc: str) -> None:
-    """Insert an event; a long payload is stored once, among the texts.
+    """Insert an event; what is long of it is stored once, among the texts.
 
     Args:
         writer: the connection.
@@ -95,8 +129,11 @@ def keep_event(writer: sqlite3.Connection, event: Event, number: int, time_utc: 
         TypeError: it holds something that is no JSON value.
         ValueError: it holds NaN or an infinity.
     """
-    body = schema.spell(payload_of(event))
+    payload = payload_of(event)
+    body = schema.spell(payload, names_are_ours=True)
     if len(body) > LONG:
+        body = schema.spell(_apart(writer, payload), names_are_ours=True)
+    if len(body) > LONG:  # many values of middling length
         body = b"@" + schema.keep_text(writer, body)
     writer.execute(schema.KEEP_EVENT, (number, time_utc, event.kind, body))
 
@@ -122,6 +159,7 @@ def event_of(
     """
     long = body[:1] == b"@"
     payload = schema.text_of(connection, body[1:]) if long else json.loads(body)
+    payload = _joined(connection, payload)
     match kind:
         case "task_ended":
             cost = payload.get("cost_usd")
@@ -144,14 +182,10 @@ def event_of(
 
 
 def _as_started(run: RunRow, payload: dict[str, Any]) -> RunRow:
-    """Return a run as it was taken up; version 1 of the store did not keep fence and budget."""
-    budget = payload.get("budget_usd", run.budget_usd)
-    return dataclasses.replace(
-        run,
-        status="running",
-        reason="",
-        ended_utc="",
-        fence=payload.get("fence", 0),
-        owner=payload.get("owner", run.owner),
-        budget_usd=None if budget is None else Decimal(budget),
-    )
+    """Return a run as it was taken up; version 1 of the store kept little more than its owner."""
+    if "status" not in payload:
+        before: dict[str, Any] = {"status": "running", "reason": "", "ended_utc": "", "fence": 0}
+        return dataclasses.replace(run, **before, owner=payload["owner"])
+    budget = payload.get("budget_usd")
+    money = None if budget is None else Decimal(budget)
+    return RunRow(**{**payload, "run_id": run.run_id, "budget_usd": money})

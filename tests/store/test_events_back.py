@@ -277,6 +277,38 @@ def test_a_long_value_is_kept_once(store: Store) -> None:
     assert most <= stamped.LONG
 
 
+def test_a_result_that_is_an_output_too_is_kept_once(store: Store) -> None:
+    """A long result takes its room once: as a value, as an output, and taken over by a new run."""
+    long = {"text": "x" * 50_000}
+    put(store, running(store), task(0, value=long), RunEnded("r1", "completed", "", {"o": long}))
+    put(store, running(store, "r2"), task(0, "r2", value=long, kept_from="r1"))
+    state = fold(each.event for each in store.events("r1"))
+    assert (long, {"o": long}) == (state.tasks["t0"].value, state.outputs)
+    with store.reader() as connection:
+        assert connection is not None
+        assert (1,) == connection.execute("SELECT count(*) FROM texts").fetchone()
+
+
+def test_each_beginning_is_as_it_was(store: Store) -> None:
+    """A run that goes on with another definition keeps the first one in its first event."""
+    first = running(store, definition={"tasks": "x" * 9000}, inputs={"n": 1}, title="one")
+    second = running(store, fence=2, definition={"tasks": "y"}, title="two", key="k")
+    put(store, first, RunEnded("r1", "paused"))
+    put(store, second)
+    begun = [each.event for each in store.events("r1") if isinstance(each.event, RunStarted)]
+    assert [first, second] == begun
+
+
+def test_names_come_back_in_their_order(store: Store) -> None:
+    """A workflow's tasks, a result's fields and the outputs are in the order in which they went."""
+    ordered = {"z": 1, "a": {"y": 1, "b": 2}}
+    begun = running(store, definition=ordered)
+    put(store, begun, task(0, value=ordered), RunEnded("r1", "completed", "", ordered))
+    state = fold(each.event for each in store.events("r1"))
+    for value in (store.run("r1").definition, state.tasks["t0"].value, state.outputs):
+        assert repr(ordered) == repr(value)
+
+
 def test_money_of_a_task_is_exact(store: Store) -> None:
     """A task's cost comes back to its last digit."""
     cost = Decimal("0.1234567890123456789")
