@@ -34,6 +34,9 @@ CONFIG = {
         "broken": {"fault_rates": {"400": 1.0}},
     },
 }
+VERBS = (
+    "ask", "compare", "run", "resume", "workflow", "runs", "show", "models", "doctor", "demo", "lab",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +154,9 @@ def test_help_is_complete(folder: Path) -> None:
     for words in ((), ("--help",), ("-h",)):
         done = bmad(folder, *words)
         assert (done.returncode, done.stderr) == (0, "")
-        for verb in ("ask", "compare", "runs", "show", "models", "doctor", "demo", "lab"):
+        for verb in VERBS:
             assert f"\n  {verb} " in done.stdout
-    for verb in ("ask", "compare", "runs", "show", "models", "doctor", "demo", "lab"):
+    for verb in VERBS:
         done = bmad(folder, verb, "--help")
         assert done.returncode == 0
         assert done.stdout.startswith(f"Usage: bmad {verb}")

@@ -214,7 +214,7 @@ def test_tasks_have_the_declared_columns(rows: list[TaskRow]) -> None:
                 "output_tokens": 4, "duration_s": 2.5, "answer": "Because.", "rung": 1,
                 "degraded": True, "when_value": True, "llm": "own/x", "kept_from": ""}),
         ("t2", {"calls": 0, "from_store": 0, "cost_usd": 0.0, "input_tokens": 0,
-                "answer": '{"\\u00fc":[1,null]}', "kept_from": "r0", "verb": "set"}),
+                "answer": '{"ü": [1, null]}', "kept_from": "r0", "verb": "set"}),
         ("t3", {"calls": 0, "cost_usd": 0.0, "state": "skipped", "when_value": False,
                 "skipped_because": "It was not needed.", "when": "1 > 2"}),
         ("t4", {"calls": 1, "error": "lone ?", "error_kind": "RateLimited", "degraded": False}),

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 import fcntl
+import itertools
 import json
 import os
 import random
@@ -100,6 +101,7 @@ def serve() -> None:
 def _child(job: Json) -> NoReturn:
     """Do a job in a fork; its result is a file, and so is what went wrong."""
     code = 1
+    signal.alarm(60)  # so that none outlives its test
     try:
         os.chdir(job["folder"])
         nowhere, errors = os.open(os.devnull, os.O_RDWR), os.open("err", os.O_WRONLY | os.O_CREAT)
@@ -147,7 +149,15 @@ def _resume(ws: Workspace, run_id: str, job: Json) -> None:
 
 def _said_of(run: Run, store: Store) -> Json:
     tasks = {
-        name: [t.state, t.value, t.llm, t.rung, t.degraded, t.skipped_because, run._texts().get(name)]
+        name: [
+            t.state,
+            t.value,
+            t.llm,
+            t.rung,
+            t.degraded,
+            t.skipped_because,
+            run._texts().get(name),
+        ]
         for name, t in sorted(run.state.tasks.items())
     }
     seqs = [stamped.seq for stamped in store.events(run.id)]
@@ -188,8 +198,8 @@ def _watched(job: Json) -> list[float]:
         if not isinstance(event, dropped):
             apply(self, writer, event, touched, when)
 
-    Store.commit, Store._transact = promising, transacting  # type: ignore[method-assign]
-    Store._write, Store._apply = writing, applying  # type: ignore[method-assign]
+    Store.commit, Store._transact = promising, transacting
+    Store._write, Store._apply = writing, applying
     return times
 
 
@@ -368,8 +378,11 @@ class Stage:
             subprocess.Popen(
                 [sys.executable, "-c", "from tests.test_workflow_kill import serve; serve()"],
                 env=clean_environment(self._folder / "home"),
-                cwd=self._folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
+                cwd=self._folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
         )
         return self
 
@@ -405,9 +418,21 @@ class Stage:
 
     def finished(self, pid: int, out: Path) -> Json:
         """Return what a child says, which must not have been killed."""
-        assert self.wait(pid) == 0, (out.parent / "err").read_text()
-        said: Json = json.loads(out.read_text())
-        return said
+        found = self.ended(pid, out)
+        assert isinstance(found, dict), "The child was killed."
+        return found
+
+    def ended(self, pid: int, out: Path) -> Json | Killed:
+        """Return what a child says, or what it left if it was killed."""
+        code = self.wait(pid)
+        if code == 0:
+            said: Json = json.loads(out.read_text())
+            return said
+        assert code == -signal.SIGKILL, (out.parent / "err").read_text()
+        self.provider.wait_until(in_flight=0)
+        lines = Path(f"{out}.promised").read_text().splitlines()
+        promised = {call_id: (name, text) for call_id, name, text in map(json.loads, lines)}
+        return Killed(look(out.parent), promised, self.received())
 
     def go_on(self, folder: Path, flow: str, how: str) -> Json:
         """Finish a run in a new process."""
@@ -427,13 +452,6 @@ class Stage:
             named(body["model"], ((m["role"], m["content"]) for m in body["messages"]))
             for body in bodies
         )
-
-    def killed(self, folder: Path, out: Path) -> Killed:
-        """Return what a killed child left behind."""
-        self.provider.wait_until(in_flight=0)
-        lines = Path(f"{out}.promised").read_text().splitlines()
-        promised = {call_id: (name, text) for call_id, name, text in map(json.loads, lines)}
-        return Killed(look(folder), promised, self.received())
 
     def _ask(self, verb: str, job: Any) -> int:
         assert self._server.stdin and self._server.stdout
@@ -456,40 +474,71 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield stage
 
 
+def finish(
+    total: Measured,
+    stage: Stage,
+    folder: Path,
+    flow: str,
+    *,
+    kills: Sequence[Killed],
+    final: Json | None,
+) -> None:
+    """Let a run end that was killed, add to the counts, and assert that all is as it should be."""
+    last = kills[-1].seen
+    final = final or stage.go_on(folder, flow, how_to_go_on(last, total.rounds))
+    end, received = look(folder), stage.received()
+    for killed, later in itertools.pairwise(kills):
+        compare(total, killed, later.seen, later.received)
+    compare(total, kills[-1], end, received)
+    ended = end.sent - Counter(end.lost.values())
+    total.resent += (received - ended).total()
+    flying = [each.seen for each in kills if each.seen.in_flight]
+    total.kills += len(flying)
+    total.places += [len(seen.made) / len(end.made) for seen in flying]
+    total.reopen_s += [final["reopen_s"]] if final["reopen_s"] is not None else []
+    total.rounds += 1
+    unkilled, _ = stage.unkilled(flow)
+    found = defects(unkilled, final, kills, end, received)
+    assert [] == found, f"{flow}, killed behind {[len(each.seen.events) for each in kills]} events"
+    shutil.rmtree(folder)
+
+
 # --- at each commit -------------------------------------------------------------------------------
 
 
-def kill_at(stage: Stage, flow: str, at: int, place: str, broken: str = "") -> tuple[Path, Killed | None]:  # fmt: skip
-    """Run a workflow that kills itself at a commit; None if it has fewer commits."""
+def kill_at(
+    stage: Stage, flow: str, at: int, place: str, broken: str = ""
+) -> tuple[Path, Json | Killed]:
+    """Run a workflow that kills itself at a commit; it ends well if it has fewer commits."""
     folder = stage.folder()
-    pid, out = stage.start(folder, flow, "run", at=at, place=place, broken=broken)
-    code = stage.wait(pid)
-    if code == 0:
-        return folder, None
-    assert code == -signal.SIGKILL, (folder / "err").read_text()
-    return folder, stage.killed(folder, out)
+    child = stage.start(folder, flow, "run", at=at, place=place, broken=broken)
+    return folder, stage.ended(*child)
 
 
 def sweep(stage: Stage, flow: str, every: int) -> Measured:
-    """Kill a workflow at each commit, in every so-manieth of the three places; finish and check."""
-    unkilled, _ = stage.unkilled(flow)
+    """Kill a workflow at each commit, in every so-manieth of the three places; finish and check.
+
+    Every other time the process that goes on is killed too, at its first commit.
+    """
+    stage.unkilled(flow)
     total = Measured()
-    turn = 0
-    while True:
-        turn += 1
-        at, place = (turn - 1) // 3 + 1, PLACES[(turn - 1) % 3]
+    for turn in itertools.count():
+        at, place = turn // 3 + 1, PLACES[turn % 3]
         if (at + turn) % every:
             continue
-        folder, killed = kill_at(stage, flow, at, place)
-        if killed is None:
-            return total
-        final = stage.go_on(folder, flow, how_to_go_on(killed.seen, total.rounds))
-        end, received = look(folder), stage.received()
-        compare(total, killed, end, received)
-        found = defects(unkilled, final, [killed], end, received)
-        assert [] == found, f"{flow}, killed at commit {at}, {place}: {found}"
-        shutil.rmtree(folder)
-        total.rounds += 1
+        folder, found = kill_at(stage, flow, at, place)
+        if isinstance(found, dict):
+            break
+        kills, final = [found], None
+        if total.rounds % 2:
+            how, place = how_to_go_on(found.seen, turn), PLACES[total.rounds // 2 % 3]
+            again = stage.ended(*stage.start(folder, flow, how, at=1, place=place))
+            if isinstance(again, Killed):
+                kills.append(again)
+            else:
+                final = again
+        finish(total, stage, folder, flow, kills=kills, final=final)
+    return total
 
 
 def _check_sweep(stage: Stage, flow: str, every: int) -> None:
@@ -498,6 +547,7 @@ def _check_sweep(stage: Stage, flow: str, every: int) -> None:
     assert found.rounds >= 24 // every
     assert found.stored > 0 < found.in_flight
     assert found.faults == (0, 0, 0, 0)
+    assert found.resent <= found.in_flight
 
 
 @pytest.mark.parametrize("flow", NAMES)
@@ -531,38 +581,24 @@ def measure(kills: int, folder: Path, *, seed: int = 0) -> Measured:
 
 def _round(total: Measured, stage: Stage, flow: str, chance: random.Random, kills: int) -> None:
     """Start one run, kill it at points spread over it, let it finish, and count."""
-    unkilled, calls = stage.unkilled(flow)
+    _, calls = stage.unkilled(flow)
     folder = stage.folder()
     points = [int((part + chance.random()) / kills * calls) for part in range(kills)]
     left: list[Killed] = []
     how, final = "run", None
     for point in points:
-        pid, out = stage.start(folder, flow, how)
-        _kill(stage, pid, out, point, delay_s=chance.random() * 0.05)
-        if stage.wait(pid) == 0:
-            final = json.loads(out.read_text())
+        child = stage.start(folder, flow, how)
+        _kill(stage, *child, point, delay_s=chance.random() * 0.05)
+        found = stage.ended(*child)
+        if isinstance(found, dict):
+            final = found
             break
-        killed = stage.killed(folder, out)
-        if left:
-            compare(total, left[-1], killed.seen, killed.received)
-        left.append(killed)
-        how = how_to_go_on(killed.seen, chance.randrange(2))
-        total.kills += bool(killed.seen.in_flight)
-        if killed.seen.in_flight:
-            total.places.append(min(1.0, len(killed.seen.made) / len(killed.received)))
-    final = final or stage.go_on(folder, flow, how)
-    total.rounds += 1
-    if not left:
-        return
-    end, received = look(folder), stage.received()
-    compare(total, left[-1], end, received)
-    ended = end.sent - Counter(end.lost.values())
-    total.resent += (received - ended).total()
-    if final["reopen_s"] is not None:
-        total.reopen_s.append(final["reopen_s"])
-    found = defects(unkilled, final, left, end, received)
-    assert [] == found, f"{flow}, killed behind {points}: {found}"
-    shutil.rmtree(folder)
+        left.append(found)
+        how = how_to_go_on(found.seen, chance.randrange(2))
+    if left:
+        finish(total, stage, folder, flow, kills=left, final=final)
+    else:
+        total.rounds += 1
 
 
 def _kill(stage: Stage, pid: int, out: Path, point: int, delay_s: float) -> None:
@@ -599,8 +635,8 @@ def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path: Path) -> None
 def test_of_two_resumers_one_wins(stage: Stage, number: int) -> None:
     """Two processes resume one run at the same moment: one does it, and no call is made twice."""
     unkilled, _ = stage.unkilled("trees")
-    folder, killed = kill_at(stage, "trees", at=3 + number, place="told")
-    assert killed is not None
+    folder, killed = kill_at(stage, "trees", at=2 + number // 2, place="told")
+    assert isinstance(killed, Killed)
     stage.provider.reset()
     start = {"at_s": time.time() + 0.15, "early": number % 2 == 0}
     racers = [stage.start(folder, "trees", "resume", **start) for _ in range(2)]
@@ -663,7 +699,7 @@ def _stop_in_flight(stage: Stage, pid: int, folder: Path) -> None:
 def test_broken_durability_is_found(stage: Stage, broken: str, fault: str) -> None:
     """Planted: a store that drops answers, or whole outcomes, loses them or sends them again."""
     folder, killed = kill_at(stage, "parcel", at=8, place="told", broken=broken)
-    assert killed is not None
+    assert isinstance(killed, Killed)
     stage.go_on(folder, "parcel", "run")
     total = Measured()
     compare(total, killed, look(folder), stage.received())
@@ -696,13 +732,15 @@ def test_each_defect_of_a_run_is_found(stage: Stage) -> None:
     """Planted: a run with another status, output, task, event or call is not taken for a good one."""
     unkilled, _ = stage.unkilled("parcel")
     folder, killed = kill_at(stage, "parcel", at=6, place="committed")
-    assert killed is not None
+    assert isinstance(killed, Killed)
     final = stage.go_on(folder, "parcel", "resume")
     end, received = look(folder), stage.received()
     assert [] == defects(unkilled, final, [killed], end, received)
     for name, *changed in _tampered(final, end, received):
         assert [name] == defects(unkilled, changed[0], [killed], changed[1], changed[2])
-    crowd = dataclasses.replace(killed.seen, in_flight=dict.fromkeys(map(str, range(AT_ONCE + 1)), "k"))
+    crowd = dataclasses.replace(
+        killed.seen, in_flight=dict.fromkeys(map(str, range(AT_ONCE + 1)), "k")
+    )
     crowded = dataclasses.replace(killed, seen=crowd)
     assert "few in flight" in defects(unkilled, final, [crowded], end, received)
     total = Measured()

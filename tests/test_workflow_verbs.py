@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bmad_nb.cli.main import exit_code
 from bmad_nb.errors import RunCancelled, RunPaused
+from bmad_nb.verbs.words import split
 from tests.fake_provider import FakeProvider
 from tests.kernel import ROOT
 from tests.test_cli import CONFIG, KEY_NAME, bmad, data, environment
@@ -247,6 +252,26 @@ def test_a_wrong_file_of_inputs_is_refused(folder: Path, content: str | None, sa
     done = bmad(folder, "run", "types.yaml", "--params", "in.yaml")
     assert (2, "") == (done.returncode, done.stdout)
     assert said in done.stderr
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner | st.text()) | st.dictionaries(st.text(), inner | st.text()),
+    max_leaves=8,
+)
+
+
+@given(value=JSON, text=st.text())
+@settings(max_examples=200, deadline=None)
+def test_a_hole_of_a_line_loses_nothing(value: Any, text: str) -> None:
+    """A hole that is a whole input gives its value back from JSON, and a text as it is."""
+    line = "run flow -p v={{ v }} --param=t={{ t }} -pw={{v}} -p 'both=<{{ t }}>'"
+    words = split(line, {"v": value, "t": text})
+    assert ["run", "flow", "-p"] == words[:3]
+    assert value == json.loads(words[3].removeprefix("v="))
+    assert f"--param=t={text}" == words[4]
+    assert value == json.loads(words[5].removeprefix("-pw="))
+    assert ["-p", f"both=<{text}>"] == words[6:]
 
 
 # --- dry runs -------------------------------------------------------------------------------------
@@ -489,6 +514,7 @@ def test_terminal_codes_of_a_definition_are_made_harmless(folder: Path) -> None:
     (folder / "evil.yaml").write_text(f"{title}\n{PAID}".replace("fake/paid", "sim/hasty"))
     bad = folder / "\x1b[2Jbad.yaml"
     bad.write_text('workflow: bad\n"\\e[31mkey": 1\ntasks: {}\n')
+    assert "red" in bmad(folder, "run", "evil.yaml", "--dry-run").stdout
     for words, code in (
         (("run", "evil.yaml", "--dry-run"), 0),
         (("run", "evil.yaml"), 0),
@@ -502,9 +528,26 @@ def test_terminal_codes_of_a_definition_are_made_harmless(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["run", "resume", "workflow", *(f"workflow {v}" for v in "execute resume validate schema".split())],
+    ["run", "resume", "workflow", "workflow execute", "workflow resume", "workflow validate",
+     "workflow schema"],
 )  # fmt: skip
 def test_each_verb_explains_itself_by_an_example(folder: Path, words: str) -> None:
     """`--help` of each verb ends with 0 and has one example."""
     done = bmad(folder, *words.split(), "--help")
     assert (0, 1) == (done.returncode, done.stdout.count("Example:"))
+
+
+def test_the_example_of_the_readme_runs(folder: Path) -> None:
+    """The workflow and the commands of README.md's section work as they stand there."""
+    section = (ROOT / "README.md").read_text("utf-8").partition("## Workflows\n")[2]
+    section = section.partition("\n## ")[0]
+    assert 25 >= len(section.splitlines())
+    text = section.partition("```yaml\n")[2].partition("```")[0]
+    (folder / "summary.yaml").write_text(text)
+    lines = section.partition("```sh\n")[2].partition("```")[0].splitlines()
+    assert 2 == len(lines)
+    for line in lines:
+        done = bmad(folder, *shlex.split(line, comments=True)[1:])
+        assert 0 == done.returncode, done.stderr
+    again = bmad(folder, "workflow", "execute", "--definition", "summary.yaml", "--resume")
+    assert "There is no stopped run of 'summary'" in again.stderr

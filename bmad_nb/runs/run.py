@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bmad_nb.errors import UnknownName
 from bmad_nb.events import RunRow, RunState, RunStatus, TaskRow, fold
 from bmad_nb.messages import canonical_json
-from bmad_nb.plan import Plan
+from bmad_nb.plan import Plan, RunLimits
 from bmad_nb.render.run import GraphNode, GraphView, RunView, WorkflowView
 from bmad_nb.results import MIME, MIME_VERSION
 from bmad_nb.runs.earlier import active_s
@@ -242,15 +242,11 @@ class Planned:
             f"{n}: {i.type}" + ("" if i.required else " (has a default)")
             for n, i in flow.inputs.items()
         ]
-        limits = self.plan.to_dict()["limits"]
         facts = [
             ("inputs", ", ".join(inputs) or "none"),
             ("strategy", self.plan.strategy),
             ("LLMs", ", ".join(self.llms) or "none"),
-            (
-                "limits",
-                ", ".join(f"{k} {v}" for k, v in limits.items()) if len(limits) > 1 else "none",
-            ),
+            ("limits", _limits(self.plan.limits)),
             ("outputs", ", ".join(name for name, _ in self.plan.outputs)),
         ]
         facts += [("note", note) for note in self.plan.notes]
@@ -285,6 +281,18 @@ class Planned:
         from bmad_nb.render.run_text import workflow_text
 
         return workflow_text(self.view())
+
+
+def _limits(limits: RunLimits) -> str:
+    """Return limits in words, and what happens where one is reached."""
+    said = [f"${limits.cost_usd}"] if limits.cost_usd is not None else []
+    said += [f"{limits.calls:,} calls"] if limits.calls is not None else []
+    said += [f"{limits.tokens:,} tokens"] if limits.tokens is not None else []
+    said += [f"{limits.time_s:g} s"] if limits.time_s is not None else []
+    at_once = f"{limits.concurrency} tasks at a time" if limits.concurrency else ""
+    then = "the run fails" if limits.on_limit == "fail" else "the run is paused"
+    reached = [f"{', '.join(said)}; then {then}"] if said else []
+    return "; ".join(filter(None, [*reached, at_once])) or "none"
 
 
 def _graph(

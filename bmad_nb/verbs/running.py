@@ -2,91 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from bmad_nb import documents, parse
+from bmad_nb import parse
+from bmad_nb._functions import source_hash
 from bmad_nb.budget import parse_usd
 from bmad_nb.errors import NotRunnable, UnknownName, UnknownRun, UsageProblem
 from bmad_nb.events import RunRow
-from bmad_nb.plan import Plan
-from bmad_nb.planner import Wishes
+from bmad_nb.plan import Plan, assignments
+from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.runs.earlier import Change, difference, earlier_run
 from bmad_nb.runs.execution import Execution, functions_of
 from bmad_nb.runs.run import Planned, Run
 from bmad_nb.runs.tools import Around
-from bmad_nb.verbs.base import Front, bound, json_option, out_option, pair, param_option, shown
+from bmad_nb.verbs.base import Front, bound, json_option, out_option, shown
+from bmad_nb.verbs.wishes import (
+    NEWEST,
+    Options,
+    allow_python_option,
+    refuse_beside_resume,
+    running_options,
+    show_progress_option,
+    wishes_of,
+)
 from bmad_nb.workflow import inputs as values
 from bmad_nb.workflow.model import Workflow
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 SUFFIXES = {".yaml", ".yml", ".json"}
 """How the name of a workflow's file ends."""
 STOPPED = {"paused", "interrupted", "failed", "cancelled"}
 """States of a run that can go on, or whose finished tasks a new run takes over."""
-NEWEST = ""
-"""What `--resume` without an id stands for."""
-
-_allow_python = click.option(
-    "--allow-python", is_flag=True, help="let python tasks import and call what they name"
-)
-_show_progress = click.option(
-    "--show-progress", is_flag=True, help="say the run's id, and at its end tasks, money, seconds"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What can be said behind `run`, `workflow execute` and `resume`."""
-
-    out: str | None = None
-    as_json: bool = False
-    budget: str | None = None
-    allow_python: bool = False
-    show_progress: bool = False
-    params: tuple[str, ...] = ()
-    params_file: str | None = None
-    llms: tuple[str, ...] = ()
-    strategy: str | None = None
-    new: bool = False
-    dry_run: bool = False
-    strict: bool = False
-    resume: str | None = None
-    """Id of a run, `NEWEST`, or None."""
-
-
-def _running_options(command: F) -> F:
-    """Add the options that run and workflow execute share."""
-    options = [
-        param_option,
-        click.option("--params", "params_file", metavar="FILE", help="YAML or JSON; -p goes first"),
-        click.option("-m", "--llms", multiple=True, metavar="OLD=NEW", help="NEW in OLD's place"),
-        click.option("--strategy", metavar="WORD", help="parallel or sequential"),
-        click.option("--budget", metavar="USD", help="hard limit on what this run may cost"),
-        click.option("--new", is_flag=True, help="begin anew, though an equal run was stopped"),
-        _allow_python,
-        click.option("--dry-run", is_flag=True, help="show the plan and what it lacks; ask nobody"),
-        click.option("--strict", is_flag=True, help="with --dry-run: fail if it lacks anything"),
-        out_option,
-        json_option,
-        _show_progress,
-    ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.command()
 @click.argument("definition", metavar="NAME|FILE")
-@_running_options
+@running_options
 @click.pass_obj
 def run(front: Front, /, definition: str, **options: Any) -> Any:
     """Run a workflow: one that is defined here, a variable that holds one, or a file.
@@ -102,7 +60,7 @@ def run(front: Front, /, definition: str, **options: Any) -> Any:
     "--resume", is_flag=False, flag_value=NEWEST, metavar="[RUN]",
     help="go on with this run, or with the newest stopped one",
 )  # fmt: skip
-@_running_options
+@running_options
 @click.pass_obj
 def execute(front: Front, /, definition: str, **options: Any) -> Any:
     """Run a workflow, or go on with a run of it after the definition was edited.
@@ -116,10 +74,10 @@ def execute(front: Front, /, definition: str, **options: Any) -> Any:
 @click.argument("run_id", metavar="RUN")
 @click.option("--definition", metavar="NAME|FILE", help="an edited definition")
 @click.option("--budget", metavar="USD", help="a new total, or +USD on top of the old one")
-@_allow_python
+@allow_python_option
 @out_option
 @json_option
-@_show_progress
+@show_progress_option
 @click.pass_obj
 def resume(front: Front, /, run_id: str, definition: str | None, **options: Any) -> Any:
     """Go on with a run that was paused, failed, or whose process died.
@@ -187,105 +145,44 @@ def _run(front: Front, definition: str, options: Options) -> Any:
     without_body(front)
     flow = found(front, definition)
     if options.resume is not None:
-        _refuse_beside_resume(options)
+        refuse_beside_resume(options)
         row = _stopped_run(front, flow, options.resume)
         if not options.dry_run:
             return _resumed(front, row, flow, options)
         plan = _plan_of_edited(front, row, flow, options)
-    elif options.dry_run:
-        plan = _plan(front, flow, options)
     else:
-        return _gone(front, _execution(front, flow, options), options)
+        wishes = wishes_of(flow, options)
+        budget_usd = None if options.budget is None else parse_usd(options.budget)
+        if not options.dry_run:
+            return _gone(front, _execution(front, flow, wishes, options, budget_usd), options)
+        plan = _plan(front, flow, wishes)
     if options.strict and plan.missing:
         raise NotRunnable(flow.id, plan.missing)
     return _given(front, planned(front, flow, plan, definition), options)
 
 
-def _plan(front: Front, flow: Workflow, options: Options) -> Plan:
-    if options.budget is not None:
-        parse_usd(options.budget)
-    found = front.workspace.plan(
-        flow,
-        _inputs(flow, options),
-        llms=_rebound(options.llms),
-        strategy=options.strategy,
-        allow_python=options.allow_python,
-    )
-    return found.plan
+def _plan(front: Front, flow: Workflow, wishes: Wishes) -> Plan:
+    """Return a plan as a run makes it, but with a list of what is missing instead of an error."""
+    hashes = {task: source_hash(function) for task, function in functions_of(flow).items()}
+    wishes = dataclasses.replace(wishes, functions=hashes)
+    return make_plan(flow, front.workspace.catalog, front.workspace.settings.engine, wishes)
 
 
-def _execution(front: Front, flow: Workflow, options: Options) -> Execution:
+def _execution(
+    front: Front, flow: Workflow, wishes: Wishes, options: Options, budget_usd: Decimal | None
+) -> Execution:
     space = front.workspace
-    wishes = Wishes(
-        inputs=_inputs(flow, options),
-        strategy=options.strategy,
-        llms=_rebound(options.llms),
-        allow_python=options.allow_python,
-    )
     return Execution(
         flow,
         wishes,
         Around(space.store, space.catalog, space.settings.engine, space.budgets),
-        budget_usd=None if options.budget is None else parse_usd(options.budget),
+        budget_usd=budget_usd,
         functions=functions_of(flow),
         earlier=None if options.new else "auto",
     )
 
 
-def _inputs(flow: Workflow, options: Options) -> dict[str, Any]:
-    """Return the values of `--params`, and those of `-p` over them."""
-    texts = dict(pair(text) for text in options.params)
-    return {**_read_params(options.params_file), **values.typed(flow, texts)}
-
-
-def _read_params(path: str | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return documents.read(Path(path).read_bytes(), path).data
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise UsageProblem(
-            f"{path} cannot be read: {why}.", hint="--params takes a YAML or JSON file of inputs."
-        ) from None
-
-
-def _rebound(texts: Iterable[str]) -> dict[str, str]:
-    """Return the LLMs of `--llms OLD=NEW,OLD=NEW`."""
-    rebound = {}
-    for part in filter(None, (each.strip() for text in texts for each in text.split(","))):
-        old, _, new = part.partition("=")
-        if not old or not new:
-            raise UsageProblem(
-                f"{part!r} does not say which LLM takes whose place.",
-                hint="Write -m OLD=NEW; -m '*=sim/careful' stands in for all.",
-            )
-        rebound[old] = new
-    return rebound
-
-
 # --- a run that goes on -----------------------------------------------------------------------
-
-
-def _refuse_beside_resume(options: Options) -> None:
-    """Refuse options that a run which goes on has already.
-
-    Raises:
-        UsageProblem: one was given.
-    """
-    given = {
-        "-p": options.params,
-        "--params": options.params_file,
-        "--llms": options.llms,
-        "--strategy": options.strategy,
-        "--new": options.new,
-    }
-    beside = [name for name, value in given.items() if value]
-    if beside:
-        raise UsageProblem(
-            f"{', '.join(beside)} cannot stand beside --resume: the run keeps its inputs and LLMs.",
-            hint="Leave it out, or begin a new run without --resume.",
-        )
 
 
 def _stopped_run(front: Front, flow: Workflow, run_id: str) -> RunRow:
@@ -317,17 +214,18 @@ def _check_same(row: RunRow, flow: Workflow) -> None:
 def _plan_of_edited(front: Front, row: RunRow, flow: Workflow, options: Options) -> Plan:
     """Return the plan of a run that would go on, and say what would become of its tasks."""
     _check_same(row, flow)
-    earlier = row.options or {}
-    found = front.workspace.plan(
-        flow,
-        row.inputs,
-        llms=earlier.get("llms"),
-        strategy=earlier.get("strategy"),
-        allow_python=options.allow_python or bool(earlier.get("allow_python")),
+    said = row.options or {}
+    earlier = earlier_run(front.workspace.store, row.run_id)
+    wishes = Wishes(
+        inputs=row.inputs or {},
+        strategy=said.get("strategy"),
+        llms=said.get("llms") or {},
+        allow_python=options.allow_python or bool(said.get("allow_python")),
+        pinned=assignments(earlier.state.plan) if earlier.state.plan else {},
     )
-    changes = difference(found.plan, earlier_run(front.workspace.store, row.run_id))
-    _say(front, options, _told(changes))
-    return found.plan
+    plan = _plan(front, flow, wishes)
+    _say(front, options, _told(difference(plan, earlier)))
+    return plan
 
 
 def _resumed(front: Front, row: RunRow, flow: Workflow | None, options: Options) -> Any:

@@ -14,7 +14,8 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, WithJ
 
 from bmad_nb import documents
 from bmad_nb.documents import Document
-from bmad_nb.errors import DefinitionError
+from bmad_nb.errors import DefinitionError, Problem
+from bmad_nb.workflow.original_shape import is_original
 from bmad_nb.workflow.parts import (
     Approve,
     Check,
@@ -35,7 +36,9 @@ from bmad_nb.workflow.parts import (
     short,
 )
 from bmad_nb.workflow.problems import problems_of
+from bmad_nb.workflow.rules import ONE_OF, TAKEN_BY
 from bmad_nb.workflow.values import (
+    FUNCTION,
     VERBS,
     WORKFLOW_ID,
     Cache,
@@ -50,7 +53,9 @@ from bmad_nb.workflow.values import (
     Strategy,
     Template,
     Verb,
+    named_function,
 )
+
 
 class Task(Part):
     """One task: exactly one verb, and what modifies it."""
@@ -61,7 +66,10 @@ class Task(Part):
     system: Template | None = None
     messages: list[Turn] | None = Field(None, min_length=1)
     python: Annotated[
-        Any, WithJsonSchema({"type": "string", "description": "module:function"})
+        Any,
+        BeforeValidator(named_function),
+        WithJsonSchema({"type": ["string", "null"], "pattern": FUNCTION}),
+        Field(description="module:function; in Python also a function"),
     ] = None
     workflow: str | None = Field(None, description="id of a sub-workflow")
     approve: Approve | None = None
@@ -72,9 +80,9 @@ class Task(Part):
     when: Expression | None = None
     otherwise: Any = Field(None, alias="else", description="its value where `when` is false")
     join: Join = "all"
-    llm: Annotated[
-        list[str], BeforeValidator(listed, json_schema_input_type=str | list[str])
-    ] = Field([], description="short form of route.models")
+    llm: Annotated[list[str], BeforeValidator(listed, json_schema_input_type=str | list[str])] = (
+        Field([], description="short form of route.models")
+    )
     route: RouteField | None = None
     params: Params | None = None
     output: dict[str, Any] | None = Field(None, description="a JSON Schema, or {field: type}")
@@ -145,6 +153,7 @@ class Workflow(Part):
     outputs: dict[Name, Expression] = Field({}, description="without any: what nobody reads on")
     metadata: dict[str, Any] = {}
     _source: Document | None = PrivateAttr(None)
+    _read_as: dict[str, Any] = PrivateAttr({})
 
     def __init__(self, workflow: str | None = None, /, **fields: Any) -> None:
         """Take the id first, as people write it, and the fields as a document names them."""
@@ -161,8 +170,9 @@ class Workflow(Part):
         return self._source
 
     def read_from(self, document: Document) -> None:
-        """Remember the document, so that later problems can name line and column."""
+        """Remember the document, so that later problems and changes find their places in it."""
         self._source = document
+        self._read_as = self.to_dict()
 
     def __eq__(self, other: object) -> bool:
         """Return whether both say the same, wherever they were read."""
@@ -173,10 +183,13 @@ class Workflow(Part):
     def task(self, task_id: str, /, **fields: Any) -> Task:
         """Add a task, or put it in the place of one with the same id; keys as in a document.
 
+        Two keys are words of Python: write `arguments` for `with`, and `otherwise` for `else`.
+
         Raises:
             DefinitionError: the task is not one.
         """
-        probe = Workflow(self.id, tasks={task_id: fields})
+        given = {_ALIASES.get(key, key): value for key, value in fields.items()}
+        probe = Workflow(self.id, tasks={task_id: given})
         self.tasks[task_id] = probe.tasks[task_id]
         self.model_fields_set.add("tasks")  # so that it is spelled, like what was given at first
         return self.tasks[task_id]
@@ -188,28 +201,89 @@ class Workflow(Part):
         return result
 
     def to_yaml(self) -> str:
-        """Return the definition as a document that reads back to an equal workflow."""
-        return documents.write(self.to_dict())
+        """Return the definition as a document that reads back to an equal workflow.
+
+        One that was read from a document keeps its text; only what changed since is written anew.
+
+        Raises:
+            DefinitionError: a task calls a function that a document cannot name, or a value is
+                none that a document can hold.
+        """
+        unnamed = [
+            Problem(0, 0, f"{_name_of(task.python)} has no name that could be imported.",
+                    "Define it at the top of a module.", ("tasks", task_id, "python"))
+            for task_id, task in self.tasks.items()
+            if callable(task.python) and not _is_named(task.python)
+        ]  # fmt: skip
+        if unnamed:
+            raise DefinitionError(unnamed, self.id)
+        spelled = self.to_dict()
+        if self._source is None or is_original(self._source.data):
+            return documents.write(spelled)
+        changed = _merged(self._read_as, spelled, self._source.data)
+        return documents.rewrite(self._source.text, changed)
+
+
+_ALIASES = {
+    name: field.alias for name, field in Task.model_fields.items() if field.alias is not None
+}
+
+
+def _merged(before: Any, after: Any, source: Any) -> Any:
+    """Return what a document says, with its own spelling of all that is as it was before."""
+    if before == after:
+        return source
+    if all(isinstance(each, Mapping) for each in (before, after, source)):
+        return {
+            key: _merged(before.get(key), value, source[key]) if key in source else value
+            for key, value in after.items()
+        }
+    return after
 
 
 def _plain(value: Any) -> Any:
-    """Return values as JSON has them, short forms where a document would use them."""
+    """Return values as JSON has them."""
     if isinstance(value, Mapping):
-        if len(value) == 1 and next(iter(value)) in {"skip", "stored"}:
-            return next(iter(value))
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, types.FunctionType):
-        return f"{value.__module__}:{value.__qualname__}"
-    return value
+        return [_plain(each) for each in value]
+    return _name_of(value) if callable(value) else value
+
+
+def _name_of(function: Any) -> str:
+    owner = function if hasattr(function, "__qualname__") else type(function)
+    return f"{owner.__module__}:{owner.__qualname__}"
+
+
+def _is_named(function: Any) -> bool:
+    """Return whether a function stands under its name in its module, as far as one can see."""
+    name = getattr(function, "__qualname__", "<")
+    return "<" not in name and not isinstance(function, types.MethodType)
+
+
+def _with(key: str) -> dict[str, Any]:
+    """Return the schema of a mapping that has a key with something in it."""
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a workflow document, for editors."""
     schema = Workflow.model_json_schema(by_alias=True, mode="validation")
-    verbs = [{"required": [verb]} for verb in VERBS]
-    schema["$defs"]["Task"]["oneOf"] = verbs
+    parts = schema["$defs"]
+    task = parts["Task"]
+    task["oneOf"] = [_with(verb) for verb in VERBS]
+    task["dependentSchemas"] = {"else": _with("when")}
+    task["allOf"] = [
+        {"if": _with(key), "then": {"anyOf": [_with(verb) for verb in verbs]}}
+        for key, verbs in TAKEN_BY.items()
+    ]
+    task["properties"]["needs"]["uniqueItems"] = True
+    for name, keys in (("Rung", "fallback"), ("Judge", "judge"), ("Reduce", "reduce")):
+        parts[name]["oneOf"] = [
+            {"required": [key]} if key == "value" else _with(key) for key in ONE_OF[keys]
+        ]
+    parts["Check"]["anyOf"] = [_with("that"), _with("judge")]
+    parts["Check"]["allOf"] = [{"if": _with("min"), "then": _with("judge")}]
     schema["required"] = ["workflow", "tasks"]
     schema["properties"]["tasks"]["minProperties"] = 1
     address = "https://json-schema.org/draft/2020-12/schema"

@@ -160,7 +160,11 @@ def _value_in(text: str) -> Any:
     candidates += [stripped[i:] for i in sorted(starts)]
     for candidate in candidates:
         try:
-            return _DECODER.raw_decode(candidate)[0] if candidate is not stripped else _strict(candidate)
+            return (
+                _DECODER.raw_decode(candidate)[0]
+                if candidate is not stripped
+                else _strict(candidate)
+            )
         except (ValueError, RecursionError):
             continue
     raise OutputInvalid("it is not JSON.")

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
-from bmad_nb.workflow.values import Cause, Duration, Expression, InputType, Money, Name, Part, Template, Unit
+from bmad_nb.workflow.values import (
+    Cause,
+    Duration,
+    Expression,
+    FunctionName,
+    InputType,
+    Money,
+    Name,
+    Part,
+    Template,
+    Unit,
+)
 
 
 def short(field: str) -> Callable[[Any], Any]:
@@ -97,9 +108,7 @@ class Route(Part):
     accept: Expression | None = None
 
 
-RouteField = Annotated[
-    Route, BeforeValidator(short("models"), json_schema_input_type=str | Route)
-]
+RouteField = Annotated[Route, BeforeValidator(short("models"), json_schema_input_type=str | Route)]
 
 
 class Rung(Part):
@@ -112,13 +121,18 @@ class Rung(Part):
     stored: Literal[True] | None = None
     skip: Literal[True] | None = None
 
+    @model_serializer(mode="wrap")
+    def _short(self, spelled: SerializerFunctionWrapHandler) -> Any:
+        """Spell `skip` and `stored` as a document does."""
+        return "skip" if self.skip else "stored" if self.stored else spelled(self)
+
 
 class Judge(Part):
     """Who scores an answer; the short form is an expression."""
 
     that: Expression | None = None
     rubric: Template | None = None
-    python: str | None = None
+    python: FunctionName | None = None
     route: RouteField | None = None
     samples: int | None = Field(None, ge=1)
     different_model: bool = True
@@ -206,7 +220,7 @@ class Reduce(Part):
 
     source: Name = Field(alias="from")
     prompt: Template | None = None
-    python: str | None = None
+    python: FunctionName | None = None
     batch: int | None = Field(None, ge=2)
 
 

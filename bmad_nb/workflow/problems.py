@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bmad_nb.errors import Problem, nearest
+from bmad_nb.errors import Problem
+from bmad_nb.workflow.hints import suggestion
+
+Path = tuple[Any, ...]
+
+
+class Key(str):
+    """The last step of a path that means the key itself, and not the value behind it."""
+
+    __slots__ = ()
 
 
 _KINDS = {
@@ -22,7 +31,38 @@ _KINDS = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
-_GIVEN = {str: "a text", list: "a list", dict: "a mapping", bool: "true or false", type(None): "empty"}
+_GIVEN: tuple[tuple[Any, str], ...] = (
+    (type(None), "empty"),
+    (bool, "true or false"),
+    (str, "a text"),
+    ((list, tuple), "a list"),
+    (Mapping, "a mapping"),
+    ((int, float), "a number"),
+)
+_SENTENCES: dict[str, Callable[[Any], str]] = {
+    "greater_than_equal": lambda context: f"must be at least {context['ge']:g}",
+    "less_than_equal": lambda context: f"must be at most {context['le']:g}",
+    "too_short": lambda context: f"must have at least {context['min_length']}",
+    "string_too_short": lambda _: "must not be empty",
+    "finite_number": lambda _: "must be a finite number",
+    "value_error": lambda context: str(context["error"]),
+}
+
+
+def given(value: Any) -> str:
+    """Return what kind of value somebody wrote, in the words of a document."""
+    return next(
+        (said for kind, said in _GIVEN if isinstance(value, kind)), f"a {type(value).__name__}"
+    )
+
+
+def called(path: Path) -> str:
+    """Return how a value is called in a sentence, by the last steps of its path."""
+    if not path:
+        return "The workflow"
+    if isinstance(path[-1], int):
+        return f"Item {path[-1] + 1} of {str(path[-2])[:60]!r}" if len(path) > 1 else "An item"
+    return repr(str(path[-1])[:60])
 
 
 def problems_of(
@@ -35,15 +75,22 @@ def problems_of(
         fields: what it looked at.
         model: the class that it was to become, whose keys are suggested.
     """
-    found: dict[tuple[Any, ...], Problem] = {}
+    found: dict[Path, Problem] = {}
+    wanted: dict[Path, list[str]] = {}
     for each in error.errors(include_url=False):
         path = _in_document(each["loc"], fields)
-        found.setdefault(path, Problem(0, 0, *_said(each, path, model), path))
+        if each["type"] in _KINDS:
+            wanted.setdefault(path, []).append(_KINDS[each["type"]])
+        what, hint, is_key = _said(each, path, wanted.get(path, []), model)
+        place = (*path[:-1], Key(path[-1])) if is_key and path else path
+        found[(*path, each["loc"][-1] if each["type"] == "missing" else "")] = Problem(
+            0, 0, what, hint, place
+        )
     return list(found.values())
 
 
-def _in_document(loc: tuple[Any, ...], fields: Any) -> tuple[Any, ...]:
-    """Return the part of pydantic's path that the document has, and the missing key behind it."""
+def _in_document(loc: Path, fields: Any) -> Path:
+    """Return the part of pydantic's path that the document has; the rest are names of unions."""
     path: list[Any] = []
     here: Any = fields
     for step in loc:
@@ -54,37 +101,37 @@ def _in_document(loc: tuple[Any, ...], fields: Any) -> tuple[Any, ...]:
     return tuple(path)
 
 
-def _said(each: Any, path: tuple[Any, ...], model: type[BaseModel]) -> tuple[str, str]:
-    """Return what is wrong, and what to do, for one of pydantic's errors."""
-    kind, context, last = each["type"], each.get("ctx", {}), str(each["loc"][-1])
-    shown = f"{path[-1]!r}" if path else "The workflow"
+def _said(
+    each: Any, path: Path, wanted: list[str], model: type[BaseModel]
+) -> tuple[str, str, bool]:
+    """Return what is wrong, what to do, and whether the key is what a person looks at."""
+    kind, context, last = each["type"], each.get("ctx", {}), each["loc"][-1]
+    value = each["input"]
     if kind == "extra_forbidden":
-        known = _keys_at(each["loc"][:-1], model)
-        guess = nearest(last, known)
-        hint = f"Did you mean {guess!r}?" if guess else f"Known: {', '.join(sorted(known))}."
-        return f"There is no key {last!r} here.", hint
+        known = sorted(_keys_at(each["loc"][:-1], model))
+        return f"There is no key {str(last)[:60]!r} here.", suggestion(last, known), True
     if kind == "missing":
-        return f"{shown} lacks {last!r}.", ""
+        return f"{called(path)} lacks the key {str(last)!r}.", "Add it.", True
     if kind == "literal_error":
-        words = re.findall(r"'([^']*)'", context["expected"])
-        guess = nearest(str(each["input"]), words) or nearest(str(each["input"]).lower(), words)
-        hint = f"Did you mean {guess!r}? " if guess else ""
-        return f"{shown} cannot be {each['input']!r:.60}.", f"{hint}One of: {', '.join(words)}."
+        words = re.findall(r"'([^']*)'", context["expected"]) or [context["expected"]]
+        hint = suggestion(value, words) if isinstance(value, str) else ""
+        every = f"One of: {', '.join(words)}."
+        said = f"{value!r:.60}" if isinstance(value, str | int | float) else given(value)
+        return f"{called(path)} cannot be {said}.", hint if hint.startswith("Did") else every, False
     if kind == "string_pattern_mismatch":
-        return (
-            f"{each['input']!r:.80} cannot be a name.",
-            "Lower-case letters, digits and _ , a letter first, at most 63.",
-        )
-    if kind == "value_error":
-        return f"{shown}: {str(context['error'])}.", ""
+        is_key = last == "[key]"
+        dash = " -" if path == ("workflow",) else ""
+        hint = f"Lower-case letters, digits and _{dash}, a letter first, at most 63 characters."
+        return f"{str(value)[:60]!r} cannot be a name.", hint, is_key
     if kind in _KINDS:
-        what = _GIVEN.get(type(each["input"]), repr(each["input"])[:40])
-        return f"{shown} must be {_KINDS[kind]}, not {what}.", ""
-    return f"{shown}: {each['msg'][0].lower()}{each['msg'][1:]}.", ""
+        needed = " or ".join(dict.fromkeys(wanted))
+        return f"{called(path)} must be {needed}, not {given(value)}.", "", False
+    rule = _SENTENCES.get(kind, lambda _: "cannot have this value")
+    return f"{called(path)} {rule(context)}.", "", False
 
 
-def _keys_at(loc: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
-    """Return the keys that `model` knows at a path."""
+def _keys_at(loc: Path, model: type[BaseModel]) -> Iterator[str]:
+    """Yield the keys that `model` knows at a path."""
     in_mapping = False
     for step in loc:
         if in_mapping or isinstance(step, int):
@@ -95,7 +142,8 @@ def _keys_at(loc: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
             inner = _model_in(fields[step])
             in_mapping = "dict[" in str(fields[step]) and inner is not None
             model = inner or model
-    return [f.alias or n for n, f in model.model_fields.items()]
+    for name, field in model.model_fields.items():
+        yield field.alias or name
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

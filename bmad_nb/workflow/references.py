@@ -7,7 +7,6 @@ problems said at once.
 from __future__ import annotations
 
 import graphlib
-
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -206,7 +205,9 @@ def _checked_verb(task_id: str, task: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
-def _checked_needs(task_id: str, task: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[Problem]:
+def _checked_needs(
+    task_id: str, task: Mapping[str, Any], tasks: Mapping[str, Any]
+) -> list[Problem]:
     found = []
     for name, path in needs({**tasks, task_id: task}, task_id).items():
         where = ("tasks", task_id, *path)
@@ -280,5 +281,3 @@ def _circle(tasks: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
         path = ("tasks", around[1], *needs(tasks, around[1]).get(around[0], ()))
         return [_problem(path, f"The tasks wait for each other: {shown}.", "Break the circle.")]
     return []
-
-
