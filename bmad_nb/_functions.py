@@ -60,6 +60,8 @@ def _spelled(function: Function) -> str:
         source = inspect.getsource(known)
     except (OSError, TypeError):
         source = _code(code) if code else repr(known)
+    if code and code.co_name == "<lambda>":
+        source += _code(code)  # a line may have several
     return f"{getattr(known, '__qualname__', known)}\n{source}\n{_bound(function)}"
 
 

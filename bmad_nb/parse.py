@@ -5,15 +5,20 @@ Nothing in a document is executed, and nobody is contacted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bmad_nb import documents
 from bmad_nb.documents import Document
 from bmad_nb.errors import DefinitionError, Problem, WorkflowError
-from bmad_nb.workflow import original_shape, output, references
+from bmad_nb.workflow import original_shape, output, references, rules
 from bmad_nb.workflow.model import Workflow
+from bmad_nb.workflow.words import Key
+
+MOST_PROBLEMS = 100
+"""Problems of names and rules that are said at once."""
 
 
 def load(path: str | Path) -> Workflow:
@@ -24,13 +29,21 @@ def load(path: str | Path) -> Workflow:
         WorkflowError: the file cannot be read.
     """
     try:
-        content = Path(path).read_bytes()
+        content = _start_of(Path(path))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise WorkflowError(
             f"{path} cannot be read: {why}.", hint="Give the path of a workflow file."
         ) from None
     return loads(content, str(path))
+
+
+def _start_of(path: Path) -> bytes:
+    """Return the content of a file, one byte more than a document may have at most."""
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise ValueError("it is not a file")
+    with path.open("rb") as file:
+        return file.read(documents.MAX_BYTES + 1)
 
 
 def loads(text: str | bytes, name: str = "", *, workflow_id: str = "") -> Workflow:
@@ -61,51 +74,56 @@ def from_dict(data: Mapping[str, Any], name: str = "") -> Workflow:
 
 
 def check(workflow: Workflow) -> None:
-    """Check the names, expressions and outputs of a workflow that was built in Python.
+    """Check the names, rules, expressions and outputs of a workflow that was built in Python.
 
     Raises:
         DefinitionError: with every problem.
     """
-    found = _named_problems(workflow.to_dict())
+    spelled = workflow.to_dict()
+    documents.check(spelled)
+    found = list(itertools.islice(_named_problems(spelled), MOST_PROBLEMS))
     if found:
-        raise DefinitionError(found, workflow.id)
+        raise DefinitionError([_placed(each, workflow.source) for each in found], workflow.id)
 
 
 def _checked(data: Mapping[str, Any], document: Document) -> Workflow:
     found: list[Problem] = []
-    places: dict[str, int] = {}
-    if original_shape.is_original(data):
-        data, problems, places = original_shape.translate(data)
-        found += problems
+    original = original_shape.is_original(data)
+    if original:
+        translation = original_shape.translate(data)
+        data, found = translation.data, list(translation.problems)
     workflow = None
+    ours: list[Problem] = []
     try:
         workflow = Workflow(**data)
     except DefinitionError as error:
-        found += error.problems
-    found += _named_problems(data)
+        ours += error.problems
+    ours += itertools.islice(_named_problems(data), MOST_PROBLEMS)
+    if original:
+        ours = [translation.told(problem) for problem in ours]
+    found += ours
     if found or workflow is None:
-        placed = [_placed(problem, document, places) for problem in found]
-        raise DefinitionError(sorted(set(placed)), document.name)
+        placed = {_placed(problem, document) for problem in found}
+        raise DefinitionError(sorted(placed, key=lambda each: each[:4]), document.name)
     if document.text:
         workflow.read_from(document)
     return workflow
 
 
-def _named_problems(data: Mapping[str, Any]) -> list[Problem]:
-    found = references.check(data)
+def _named_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from references.check(data)
+    yield from rules.check(data)
     tasks = data.get("tasks")
     for task_id, task in tasks.items() if isinstance(tasks, Mapping) else ():
         wanted = task.get("output") if isinstance(task, Mapping) else None
         if isinstance(wanted, Mapping):
-            found += output.problems(wanted, ("tasks", task_id, "output"))
-    return found
+            yield from output.problems(wanted, ("tasks", task_id, "output"))
 
 
-def _placed(problem: Problem, document: Document, places: Mapping[str, int]) -> Problem:
+def _placed(problem: Problem, document: Document | None) -> Problem:
     """Return a problem with its line and column; a wrong key is shown at the key itself."""
     path = problem.path
-    if places and path[:1] == ("tasks",) and len(path) > 1 and path[1] in places:
-        path = ("tasks", places[path[1]], *path[2:])
-    is_key = problem.what.startswith(("There is no key", "'")) or len(path) == 2
-    where = document.position(path, key=is_key)
-    return problem._replace(line=where.line, column=where.column, path=path)
+    is_key = bool(path) and isinstance(path[-1], Key)
+    where = document.position(path, key=is_key) if document is not None else (0, 0)
+    plain = tuple(str(step) if isinstance(step, Key) else step for step in path)
+    return problem._replace(line=where[0], column=where[1], path=plain)

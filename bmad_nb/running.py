@@ -12,9 +12,9 @@ from bmad_nb.budget import parse_usd
 from bmad_nb.errors import RunStopped, UnknownName, UsageProblem
 from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.routers.base import Router
-from bmad_nb.runs.run import Planned, Run
-from bmad_nb.runs.execution import Execution, functions_of, resumed
+from bmad_nb.runs.execution import Execution, functions_of, identities, resumed
 from bmad_nb.runs.home import Home
+from bmad_nb.runs.run import Planned, Run
 from bmad_nb.runs.tools import Around
 from bmad_nb.workflow.model import Workflow
 
@@ -61,7 +61,7 @@ class Running(Home):
         """
         flow = self._workflow(workflow)
         wishes = Wishes(
-            inputs or {}, strategy, llms or {}, router, dict.fromkeys(functions_of(flow), ""),
+            inputs or {}, strategy, llms or {}, router, identities(functions_of(flow)),
             allow_python=allow_python,
         )  # fmt: skip
         made = make_plan(flow, self.catalog, self.settings.engine, wishes)

@@ -334,7 +334,9 @@ def defects(
     last = kills[-1].seen
     was_over = last.status == "completed"
     known = {call: name for each in kills for call, name in each.seen.in_flight.items()}
-    started = sum(event[2] == "run_started" for event in end.events)
+    started = sum(kind == "run_started" for _, _, kind, _ in end.events)
+    rows = (json.loads(payload) for _, _, kind, payload in end.events if kind == "task_ended")
+    done = Counter(row["task"] for row in rows if row["state"] == "done")
     holds = {
         "status": final["status"] == "completed" == end.status,
         "shown": final["shown"] in ({"completed"} if was_over else {"", "interrupted"}),
@@ -346,6 +348,7 @@ def defects(
         "fence": end.fence == started == last.fence + (not was_over),
         "written down before it is sent": received <= end.sent,
         "answered once": all(count == 1 for count in end.made.values()),
+        "done once": all(count == 1 for count in done.values()),
         "lost is what was in flight": end.lost == known,
         "few in flight": all(len(each.seen.in_flight) <= AT_ONCE for each in kills),
         "nothing in flight": not end.in_flight,
@@ -647,7 +650,7 @@ def test_of_two_resumers_one_wins(stage: Stage, number: int) -> None:
     assert (unkilled["outputs"], unkilled["tasks"]) == (said[0]["outputs"], said[0]["tasks"])
     assert max(received.values()) == 1
     assert ("completed", killed.seen.fence + 1) == (end.status, end.fence)
-    assert 2 == sum(event[2] == "run_started" for event in end.events)
+    assert 2 == sum(kind == "run_started" for _, _, kind, _ in end.events)
 
 
 def test_a_process_whose_run_was_taken_over_stops(tmp_path: Path) -> None:
@@ -721,11 +724,16 @@ def _tampered(final: Mapping[str, Any], end: Seen, received: Counter[str]) -> It
         ("fence", {}, {"fence": end.fence - 1}, ()),
         ("written down before it is sent", {}, {}, [first] * 9),
         ("answered once", {}, {"made": end.made + Counter([first])}, ()),
+        ("done once", {}, {"events": [*end.events[:-1], _done_of(end)]}, ()),
         ("lost is what was in flight", {}, {"lost": {"x": "y"}}, ()),
         ("nothing in flight", {}, {"in_flight": {"x": "y"}}, ()),
     )]  # fmt: skip
     for row in rows:
         yield row["name"], {**final, **row["final"]}, dataclasses.replace(end, **row["end"]), received + Counter(row["received"])  # fmt: skip
+
+
+def _done_of(end: Seen) -> tuple[Any, ...]:
+    return next(event for event in end.events if b'"state":"done"' in event[3])
 
 
 def test_each_defect_of_a_run_is_found(stage: Stage) -> None:

@@ -118,7 +118,7 @@ def test_what_a_definition_lacks_is_shown_with_it(kernel: Kernel) -> None:
     assert "ok" == reply.status, reply.text
     problems = [line for line in reply.text.splitlines() if line.startswith("✕")]
     assert 1 == len(problems), problems
-    assert problems[0].startswith("✕ cell:8:10: There is no LLM 'fake/smal'.")
+    assert problems[0].startswith("✕ cell:7:10: There is no LLM 'fake/smal'.")
 
 
 def test_a_name_with_a_dash_is_known_but_not_bound(kernel: Kernel) -> None:
@@ -213,6 +213,9 @@ def test_holes_become_typed_inputs(kernel: Kernel) -> None:
         )
     kernel.execute("%bmad run brief -p topic={{ table.n }} -p parts={{ table }} -o r")
     assert "[{'n': 1, 'm': 'x'}]" == kernel.value("r.run.inputs['parts']")
+    kernel.execute("import datetime\nodd = [datetime.date(2026, 1, 2), pd.Series([3]).iloc[0]]")
+    kernel.execute("%bmad run brief -p topic=x -p parts={{ odd }} -o r")
+    assert "['2026-01-02', 3]" == kernel.value("r.run.inputs['parts']")
     assert "UsageProblem" == failed(kernel, "%bmad run brief -p topic=x -p parts={{ pd }}").ename
     kernel.execute("%%bmad ask -m fake/small -p parts={{ names }} -o a\n{{ parts }}")
     assert "'a, b,{{ names }}'" == kernel.value("a.rows[0].messages[-1].text")  # as ever in ask

@@ -9,7 +9,7 @@ from bmad_nb.documents.reading import (
     read,
 )
 from bmad_nb.documents.rewriting import rewrite
-from bmad_nb.documents.writing import write
+from bmad_nb.documents.writing import check, write
 
 __all__ = [
     "MAX_BYTES",
@@ -17,6 +17,7 @@ __all__ = [
     "MAX_NODES",
     "Document",
     "Position",
+    "check",
     "read",
     "rewrite",
     "write",

@@ -6,6 +6,7 @@ no object is ever made from a document.
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import re
@@ -86,7 +87,7 @@ def _decoded(text: str | bytes, name: str) -> str:
     try:
         content = text if isinstance(text, bytes) else text.encode("utf-8")
         if len(content) > MAX_BYTES:
-            said = f"The document has {len(content)} bytes; at most {MAX_BYTES} are read."
+            said = f"The document has more than {MAX_BYTES} bytes."
             raise DefinitionError(
                 [Problem(1, 1, said, "Split it, or move data into inputs.")], name
             )
@@ -102,9 +103,19 @@ def _decoded(text: str | bytes, name: str) -> str:
 
 def events(text: str) -> Iterator[Any]:
     """Yield the parser's events of a text; the parser raises errors of its own."""
+    yield from _parser()(typ="rt", pure=True).parse(io.StringIO(text))
+
+
+@functools.cache
+def _parser() -> Any:
     import ruamel.yaml
 
-    yield from ruamel.yaml.YAML(typ="rt", pure=True).parse(io.StringIO(text))
+    class Parser(ruamel.yaml.YAML):
+        def official_plug_ins(self) -> Any:
+            """Return none: by default, each reading would search a folder for them."""
+            return []
+
+    return Parser
 
 
 def _not_yaml(error: Exception, text: str) -> Problem:
@@ -243,13 +254,16 @@ class _Reader:
         top = self._open[-1] if self._open else None
         awaits_key = top is not None and isinstance(top.value, dict) and not top.has_key
         plain = event.style is None or event.style == ""
-        value = self._resolved(event.value, where) if plain else event.value
+        text = event.value
+        if event.style == ">":
+            text = text.replace("\a", "")  # the parser's mark of a fold; none can stand in a text
+        value = self._resolved(text, where) if plain else text
         if not awaits_key or top is None:
             if top is not None and plain and not event.value:
                 where = top.key_at or top.at  # the parser is at the next value already
             self._place(value, where)
             return
-        self._key(top, value, event.value, where, plain=plain)
+        self._key(top, value, text, where, plain=plain)
 
     def _key(self, top: _Open, value: Any, text: str, where: Position, *, plain: bool) -> None:
         if plain and text == "<<":

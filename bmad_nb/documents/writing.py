@@ -15,8 +15,8 @@ WIDTH = 60
 """Characters of a list or mapping that is written in one line."""
 _MOST_KEY = 1000
 """Characters of a key with its quotes; YAML finds no colon behind 1,024."""
-_PLAIN = re.compile(r"(?:[^\W\d]|\$)[\w ./()+=<>;$%~^'?!&*@-]*(?<! )")
-_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+_PLAIN = re.compile(r"(?:[^\W\d]|\$)[\w ./()+=<>;$%~^'?!&*@-]*(?<! )|[0-9]+(?:ms|s|m|h|d)")
+_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 """What some reader of YAML takes for something else than a text."""
 
 
@@ -37,6 +37,15 @@ def write(data: Mapping[str, Any]) -> str:
         raise DefinitionError([Problem(0, 0, f"The document would have over {MAX_BYTES} bytes.",
                                        "Move data into inputs.")])  # fmt: skip
     return whole
+
+
+def check(data: Mapping[str, Any]) -> None:
+    """Return if data can be written.
+
+    Raises:
+        DefinitionError: something in it is no JSON, or there is too much of it.
+    """
+    checked(data)
 
 
 def checked(data: Mapping[str, Any]) -> dict[str, Any]:

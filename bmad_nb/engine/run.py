@@ -134,9 +134,10 @@ class Engine:
     def _begin(self) -> list[Ended]:
         """Start what is ready and has a slot; return outcomes of steps that take no time."""
         at_once: list[Ended] = []
-        while len(at_once) < AT_ONCE and not (self._in_order and (self._running or at_once)):
+        while len(at_once) < AT_ONCE:
             waiting = self._resting[0][0] if self._resting else None
-            ready = self._schedule.pop(waiting, slot=self._free > 0)
+            held = self._in_order and (self._running or at_once)  # one at a time, a resting one too
+            ready = None if held else self._schedule.pop(waiting, slot=self._free > 0)
             if ready is not None:
                 row = self._performer.at_once(ready.step, ready.skipped_because)
                 if row is None:

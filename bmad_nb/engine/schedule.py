@@ -107,7 +107,7 @@ class Schedule:
         self.states[task_id] = state
         for reader in self._readers.pop(task_id, ()):
             self._open[reader] -= 1
-            if not self._open[reader]:
+            if not self._open[reader] and self._steps[reader].id not in self.states:
                 self._push(reader)
 
     def keep(self, done: Mapping[str, TaskState]) -> None:

@@ -56,27 +56,20 @@ def active_s(stamped: Iterable[Stamped]) -> float:
 
 
 def kept(steps: Sequence[Step], earlier: Earlier | None) -> list[TaskRow]:
-    """Return the outcomes that still hold: the same content, done, and all before it kept.
+    """Return the outcomes that still hold: the same content, not failed, and all before it kept.
 
-    What a condition left out holds too; what was left out because of another task is decided anew.
+    What was left out is kept like what was done: it would be left out again.
     """
     if earlier is None:
         return []
     found: dict[str, TaskRow] = {}
     for step in steps:
         row = earlier.state.tasks.get(step.id)
-        if row is None or row.content != step.content:
-            continue
-        holds = row.state == "done" or (row.state == "skipped" and row.when_value is False)
-        if holds and all(name in found or _left_out(earlier, name) for name in step.needs):
+        holds = row is not None and row.state in {"done", "skipped"}
+        same = row is not None and row.content == step.content
+        if row is not None and holds and same and all(name in found for name in step.needs):
             found[step.id] = row
     return list(found.values())
-
-
-def _left_out(earlier: Earlier, name: str) -> bool:
-    """Return whether a task was skipped, and would be again: nothing before it changed."""
-    row = earlier.state.tasks.get(name)
-    return row is not None and row.state == "skipped"
 
 
 class Change(NamedTuple):

@@ -55,6 +55,11 @@ def functions_of(workflow: Workflow | None) -> dict[str, Callable[..., Any]]:
     return {name: task.python for name, task in tasks.items() if callable(task.python)}
 
 
+def identities(functions: Mapping[str, Callable[..., Any]]) -> dict[str, str]:
+    """Return what each function is, by task: a changed one is another task."""
+    return {task: source_hash(function) for task, function in functions.items()}
+
+
 def resumed(
     run: RunRow,
     around: Around,
@@ -142,8 +147,9 @@ class Execution:
         self.workflow, self._around, self._functions = workflow, around, functions or {}
         self._wishes = dataclasses.replace(
             wishes,
-            inputs=values.bound(workflow, wishes.inputs),
-            functions={task: source_hash(f) for task, f in self._functions.items()},
+            # a stored run has the contents of its files, not their paths
+            inputs=values.bound(workflow, wishes.inputs, partly=isinstance(earlier, Earlier)),
+            functions=identities(self._functions),
         )
         self.plan = self._planned({})
         self._earlier = self._found(earlier)

@@ -204,9 +204,10 @@ def _stopped_run(front: Front, flow: Workflow, run_id: str) -> RunRow:
 
 
 def _check_same(row: RunRow, flow: Workflow) -> None:
-    if row.workflow and row.workflow != flow.id:
+    if row.workflow != flow.id:
+        kind = row.workflow or row.verb
         raise UsageProblem(
-            f"Run {row.run_id} is one of {row.workflow!r}, and this defines {flow.id!r}.",
+            f"Run {row.run_id} is one of {kind!r}, and this defines {flow.id!r}.",
             hint="Give the definition of the run's own workflow.",
         )
 

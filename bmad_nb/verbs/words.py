@@ -92,9 +92,11 @@ def _json(value: Any) -> str:
 
 
 def _plainer(value: Any) -> Any:
-    """Return a table as its rows, and a number or an array of numpy as Python's."""
+    """Return a table as its rows, a number or an array of numpy as Python's, a date as text."""
     if hasattr(value, "columns"):
-        return json.loads(value.to_json(orient="records"))
+        return json.loads(value.to_json(orient="records", date_format="iso"))
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__} is no value of JSON")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 from collections.abc import Mapping
@@ -11,19 +12,11 @@ from typing import Any
 from bmad_nb.errors import MissingInput, UnknownName, UsageProblem
 from bmad_nb.workflow.model import Workflow
 from bmad_nb.workflow.parts import Input
+from bmad_nb.workflow.rules import INPUT_KINDS, fits
+from bmad_nb.workflow.words import given
 
 MAX_FILE = 4 * 1024 * 1024
 """Bytes of a file that is an input."""
-_KINDS: dict[str, tuple[Any, str]] = {
-    "string": (str, "a text"),
-    "text": (str, "a text"),
-    "file": (str, "the path of a file"),
-    "integer": (int, "a whole number"),
-    "number": ((int, float), "a number"),
-    "boolean": (bool, "true or false"),
-    "list": (list, "a list"),
-    "object": (dict, "a mapping"),
-}
 
 
 def missing(workflow: Workflow, given: Mapping[str, Any]) -> list[str]:
@@ -76,29 +69,28 @@ def typed(workflow: Workflow, texts: Mapping[str, str]) -> dict[str, Any]:
         declared = workflow.inputs.get(name)
         if declared is None:
             raise UnknownName("input", name, workflow.inputs)
-        values[name] = text if _KINDS[declared.type][0] is str else _read(name, declared, text)
+        values[name] = text if INPUT_KINDS[declared.type][0] is str else _read(name, declared, text)
     return values
 
 
 def _read(name: str, declared: Input, text: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        if declared.type == "list":
-            return [part.strip() for part in text.split(",") if part.strip()]
-        said = _KINDS[declared.type][1]
-        raise UsageProblem(
-            f"{name}={text[:60]!r} is not {said}.", hint="Write it as JSON has it."
-        ) from None
+        value = None
+    if declared.type == "list" and not isinstance(value, list):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if not fits(value, declared.type):
+        said = INPUT_KINDS[declared.type][1]
+        raise UsageProblem(f"{name}={text[:60]!r} is not {said}.", hint="Write it as JSON has it.")
+    return value
 
 
 def _checked(name: str, declared: Input, value: Any, *, partly: bool) -> Any:
-    value = _plain(name, value)
-    kind, said = _KINDS[declared.type]
-    is_flag = isinstance(value, bool) and kind is not bool
-    if not isinstance(value, kind) or is_flag:
+    value = _stored(name, value)
+    if not fits(value, declared.type):
         raise UsageProblem(
-            f"Input {name!r} must be {said}, not {type(value).__name__}.",
+            f"Input {name!r} must be {INPUT_KINDS[declared.type][1]}, not {given(value)}.",
             hint="Change the value, or the type that the workflow declares.",
         )
     if declared.enum is not None and value not in declared.enum:
@@ -109,33 +101,93 @@ def _checked(name: str, declared: Input, value: Any, *, partly: bool) -> Any:
     return _content(name, value) if declared.type == "file" and not partly else value
 
 
-def _plain(name: str, value: Any) -> Any:
-    if hasattr(value, "to_json") and hasattr(value, "columns"):
-        return json.loads(value.to_json(orient="records"))
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        value = value.item()
-    if hasattr(value, "answers"):
-        value = str(value)
+def _stored(name: str, value: Any) -> Any:
+    """Return a value as JSON has it.
+
+    Raises:
+        UsageProblem: it cannot be stored.
+    """
     try:
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError("it is not finite")
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UsageProblem(
-            f"Input {name!r} cannot be stored: {error}.",
-            hint="Give text, numbers, lists, dictionaries or a DataFrame.",
-        ) from None
+        plain = _plain(value)
+        json.dumps(plain, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        why = "a text has half a character in it"
+    except RecursionError:
+        why = "it is nested too deeply"
+    except (TypeError, ValueError) as error:
+        why = str(error)
+    else:
+        return plain
+    raise UsageProblem(
+        f"Input {name!r} cannot be stored: {why}.",
+        hint="Give text, numbers, lists, dictionaries or a DataFrame.",
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return what a value says, without the types of pandas and numpy."""
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "columns") and hasattr(value, "to_dict"):
+        return _rows(value)
+    if hasattr(value, "tolist"):  # arrays, series and scalars of numpy
+        return _plain(value.tolist())
+    return _scalar(value)
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"the key {key!r:.60} is not a text")
+    return key
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if hasattr(value, "answers"):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a finite number")
+    if value is not None and not isinstance(value, str | int | float):
+        raise TypeError(f"a {type(value).__name__} is not text, number, list or dictionary")
+    return value
+
+
+def _rows(frame: Any) -> list[Any]:
+    """Return the rows of a DataFrame; what is missing in it is null."""
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        raise ValueError("two columns have the same name")
+    present = frame.notna().to_numpy().tolist()
+    columns = [frame.iloc[:, number].tolist() for number in range(len(names))]
+    return [
+        {
+            name: _plain(column[row]) if there[number] else None
+            for number, (name, column) in enumerate(zip(names, columns, strict=True))
+        }
+        for row, there in enumerate(present)
+    ]
 
 
 def _content(name: str, path: str) -> str:
     try:
-        with Path(path).expanduser().open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-        if len(content) > MAX_FILE:
-            raise ValueError(f"it has more than {MAX_FILE} bytes")
-        return content.decode("utf-8")
-    except (OSError, ValueError) as error:
+        return _text_of(Path(path).expanduser())
+    except UnicodeDecodeError:
+        why = "it is not text in UTF-8"
+    except (OSError, ValueError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise UsageProblem(
-            f"Input {name!r}: the file {path} cannot be read: {why}.", hint="Give a text file."
-        ) from None
+    raise UsageProblem(
+        f"Input {name!r}: the file {path} cannot be read: {why}.", hint="Give a text file."
+    )
+
+
+def _text_of(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise ValueError("it is not a file")
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise ValueError(f"it has more than {MAX_FILE} bytes")
+    return content.decode("utf-8")

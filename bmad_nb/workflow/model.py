@@ -143,8 +143,9 @@ class Workflow(Part):
     title: str = ""
     description: str = ""
     inputs: dict[
-        Name, Annotated[Input, BeforeValidator(short("type"), json_schema_input_type=InputType | Input)]
-    ] = {}  # fmt: skip
+        Name,
+        Annotated[Input, BeforeValidator(short("type"), json_schema_input_type=InputType | Input)],
+    ] = {}
     strategy: Strategy | None = None
     objectives: list[Objective] | dict[Objective, Annotated[float, Field(ge=0)]] = []
     limits: Limits | None = None
@@ -220,7 +221,8 @@ class Workflow(Part):
         spelled = self.to_dict()
         if self._source is None or is_original(self._source.data):
             return documents.write(spelled)
-        changed = _merged(self._read_as, spelled, self._source.data)
+        changed = dict(_merged(self._read_as, spelled, self._source.data))
+        changed.setdefault("workflow", self.id)  # it may have come from beside the text
         return documents.rewrite(self._source.text, changed)
 
 
@@ -266,6 +268,18 @@ def _with(key: str) -> dict[str, Any]:
     return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
+def _close(schema: Any) -> None:
+    """Refuse keys that are no names, wherever a mapping says what its names look like."""
+    if isinstance(schema, dict):
+        if "patternProperties" in schema:
+            schema["additionalProperties"] = False
+        for each in schema.values():
+            _close(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            _close(each)
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a workflow document, for editors."""
     schema = Workflow.model_json_schema(by_alias=True, mode="validation")
@@ -284,6 +298,7 @@ def json_schema() -> dict[str, Any]:
         ]
     parts["Check"]["anyOf"] = [_with("that"), _with("judge")]
     parts["Check"]["allOf"] = [{"if": _with("min"), "then": _with("judge")}]
+    _close(schema)
     schema["required"] = ["workflow", "tasks"]
     schema["properties"]["tasks"]["minProperties"] = 1
     address = "https://json-schema.org/draft/2020-12/schema"

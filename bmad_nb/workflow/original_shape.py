@@ -7,19 +7,34 @@ inputs and what it depends on make one.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from bmad_nb.errors import Problem, nearest
+from bmad_nb.errors import Problem
+from bmad_nb.workflow.hints import suggestion
+from bmad_nb.workflow.words import Key, Path, given
 
-_WORKFLOW = {"id", "name", "description", "tasks", "execution_strategy", "optimization_objectives",
-             "constraints", "metadata", "inputs"}  # fmt: skip
-_TASK = {"id", "name", "task_type", "inputs", "outputs", "dependencies", "llm_requirements",
-         "priority", "timeout", "retry_config", "status", "execution_metadata"}  # fmt: skip
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_WORKFLOW = {
+    "id": "workflow", "name": "title", "description": "description", "inputs": "inputs",
+    "execution_strategy": "strategy", "optimization_objectives": "objectives",
+    "constraints": "limits", "metadata": "metadata", "tasks": "tasks",
+}  # fmt: skip
+_TASK = {
+    "id": "id", "name": "title", "task_type": "type", "dependencies": "needs",
+    "llm_requirements": "route", "priority": "priority", "timeout": "timeout",
+    "retry_config": "retry", "execution_metadata": "metadata", "inputs": "prompt",
+    "outputs": "prompt", "status": "",
+}  # fmt: skip
 _LIMITS = {"max_cost_usd": "cost", "max_duration_s": "time", "max_tokens": "tokens",
            "max_calls": "calls", "max_concurrent_tasks": "concurrency"}  # fmt: skip
 _COLLABORATE = {"type": "type", "num_llms": "n", "threshold": "threshold", "method": "method",
-                "quorum": "quorum", "rounds": "rounds"}  # fmt: skip
+                "quorum": "quorum", "rounds": "rounds", "multi_llm": "multi_llm"}  # fmt: skip
+_RETRY = {"max_attempts": "attempts", "attempts": "attempts", "backoff": "backoff",
+          "factor": "factor", "max_backoff": "max_backoff", "jitter": "jitter"}  # fmt: skip
+_KINDS: dict[str, tuple[type, ...]] = {"inputs": (dict,), "outputs": (dict, list)}
 
 
 def is_original(data: Mapping[str, Any]) -> bool:
@@ -36,103 +51,157 @@ class Translation(NamedTuple):
     places: dict[str, int]
     """Index of each task in the original list."""
 
+    def told(self, problem: Problem) -> Problem:
+        """Return a problem of our shape with the path and the key of the original document."""
+        path = problem.path
+        if path[:1] == ("tasks",) and len(path) > 1 and path[1] in self.places:
+            index = self.places[path[1]]
+            behind = _backwards(path[2:], _TASK) if len(path) > 2 else (Key("id"),)
+            if behind[:1] == ("collaborate",):
+                inner = _backwards(behind[1:], _COLLABORATE)
+                behind = ("llm_requirements", "collaboration", *inner)
+            elif behind[:1] == ("retry_config",):
+                behind = ("retry_config", *_backwards(behind[1:], _RETRY))
+            new: Path = ("tasks", index, *behind)
+        else:
+            new = _backwards(path, _WORKFLOW)
+            if new[:1] == ("constraints",):
+                new = ("constraints", *_backwards(new[1:], _LIMITS))
+        what = problem.what
+        if path and new:
+            what = what.replace(repr(str(path[-1])), repr(str(new[-1])), 1)
+        return problem._replace(what=what, path=new)
+
+
+def _backwards(path: Path, names: Mapping[str, str]) -> Path:
+    """Return a path whose first step is called as in the original."""
+    if not path:
+        return ()
+    found = next((old for old, new in names.items() if new == path[0]), path[0])
+    step = Key(found) if isinstance(path[0], Key) else found
+    return (step, *path[1:])
+
 
 def translate(data: Mapping[str, Any]) -> Translation:
     """Return the same workflow in our shape."""
     found = _unknown(data, _WORKFLOW, ())
     tasks: dict[str, Any] = {}
     places: dict[str, int] = {}
+    known = {_name(each.get("id")) for each in data["tasks"]
+             if isinstance(each, Mapping) and isinstance(each.get("id"), str)}  # fmt: skip
     for index, task in enumerate(data["tasks"]):
         path = ("tasks", index)
         if not isinstance(task, Mapping) or not isinstance(task.get("id"), str):
-            found.append(Problem(0, 0, "A task is a mapping with an id.", "", path))
+            said = "A task must be a mapping with an id."
+            found.append(Problem(0, 0, said, "Write id: …, a text.", path))
             continue
         name = _name(task["id"])
         if name in tasks:
-            found.append(Problem(0, 0, f"There are two tasks {task['id']!r}.", "", (*path, "id")))
-        found += _unknown(task, _TASK, path)
-        tasks[name], places[name] = _task(task), index
+            said = f"There are two tasks {task['id'][:60]!r}."
+            found.append(Problem(0, 0, said, "Rename one.", (*path, "id")))
+        tasks[name], wrong = _task(task, path, known)
+        found += wrong
+        places[name] = index
     limits, wrong = _renamed(data.get("constraints"), _LIMITS, ("constraints",))
     whole = {
         "workflow": data.get("id"),
         "title": data.get("name"),
         "description": data.get("description"),
-        "strategy": data.get("execution_strategy", "sequential"),
-        "objectives": data.get("optimization_objectives"),
+        "inputs": data.get("inputs"),
+        "strategy": _lower(data.get("execution_strategy", "sequential")),
+        "objectives": _each_lower(data.get("optimization_objectives")),
         "limits": limits,
-        "tasks": tasks,
         "metadata": data.get("metadata"),
     }
-    return Translation(_without_empty(whole), found + wrong, places)
+    if "id" not in data:
+        found.append(Problem(0, 0, "The workflow lacks the key 'id'.", "Add it.", ()))
+    return Translation({**_said(whole), "tasks": tasks}, found + wrong, places)
 
 
-def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in fields.items() if v not in (None, {}, [])}
+def _said(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said; a value of a wrong type is left for the model to refuse."""
+    return {key: value for key, value in fields.items() if value not in (None, {}, [])}
 
 
-def _list(value: Any) -> Any:
-    """Return a list as it is; what is none is left for the model to refuse, if it says anything."""
-    return value if isinstance(value, list) else [] if value is None else [value]
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _each_lower(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_lower(key): each for key, each in value.items()}
+    return [_lower(each) for each in value] if isinstance(value, list) else value
 
 
 def _name(text: Any) -> Any:
     return text.lower().replace("-", "_") if isinstance(text, str) else text
 
 
-def _task(task: Mapping[str, Any]) -> dict[str, Any]:
-    wanted = task.get("llm_requirements")
-    wanted = wanted if isinstance(wanted, Mapping) else {}
-    together = wanted.get("collaboration")
-    collaborate, _ = _renamed(together, _COLLABORATE, ())
-    several = isinstance(together, Mapping) and together.get("multi_llm", True)
-    route = {k: v for k, v in wanted.items() if k != "collaboration"}
-    retry = task.get("retry_config")
-    priority = task.get("priority")
-    found = {
+def _task(
+    task: Mapping[str, Any], path: Path, known: set[Any]
+) -> tuple[dict[str, Any], list[Problem]]:
+    found = _unknown(task, _TASK, path)
+    for key, kinds in _KINDS.items():
+        if task.get(key) is not None and not isinstance(task[key], kinds):
+            words = " or ".join("a mapping" if kind is dict else "a list" for kind in kinds)
+            said = f"{key!r} must be {words}, not {given(task[key])}."
+            found.append(Problem(0, 0, said, "", (*path, key)))
+    route = task.get("llm_requirements")
+    collaborate = None
+    if isinstance(route, Mapping) and "collaboration" in route:
+        where = (*path, "llm_requirements", "collaboration")
+        together, wrong = _renamed(route["collaboration"], _COLLABORATE, where)
+        found += wrong
+        route = {key: value for key, value in route.items() if key != "collaboration"}
+        if isinstance(together, dict) and together.pop("multi_llm", True):
+            together = {"n": 3, **together}
+            collaborate = together
+        elif not isinstance(together, dict):
+            collaborate = together
+    retry, wrong = _renamed(task.get("retry_config"), _RETRY, (*path, "retry_config"))
+    needs = task.get("dependencies")
+    fields = {
         "title": task.get("name"),
         "type": task.get("task_type"),
-        "prompt": _prompt(task),
-        "needs": [_name(each) for each in _list(task.get("dependencies"))],
-        "collaborate": {"n": 3, **collaborate} if several else None,
+        "prompt": _prompt(task, known),
+        "needs": [_name(each) for each in needs] if isinstance(needs, list) else needs,
+        "collaborate": collaborate,
         "route": route,
-        "priority": priority.lower() if isinstance(priority, str) else priority,
+        "priority": _lower(task.get("priority")),
         "timeout": task.get("timeout"),
         "retry": retry,
         "metadata": task.get("execution_metadata"),
     }
-    return _without_empty(found)
+    return _said(fields), found + wrong
 
 
-def _prompt(task: Mapping[str, Any]) -> str:
+def _prompt(task: Mapping[str, Any], known: set[Any]) -> str:
     """Return the prompt that the parts of a task amount to."""
     kind = str(task.get("task_type") or "").replace("_", " ")
     lines = [f"{task.get('name') or task['id']}." + (f" This is a task of {kind}." if kind else "")]
-    inputs = task.get("inputs")
+    inputs, outputs, needs = task.get("inputs"), task.get("outputs"), task.get("dependencies")
     for name, value in inputs.items() if isinstance(inputs, Mapping) else ():
-        lines.append(f"{name}: {value}")
-    outputs = task.get("outputs")
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines.append(f"{name}: {shown}")
     if isinstance(outputs, list | Mapping) and outputs:
         lines.append(f"Give: {', '.join(map(str, outputs))}.")
-    for each in _list(task.get("dependencies")):
-        lines.append(f"Result of {each}:\n{{{{ {_name(each)}.text }}}}")
+    for each in needs if isinstance(needs, list) else ():
+        name = _name(each)
+        if isinstance(name, str) and name in known and _NAME.fullmatch(name):
+            lines.append(f"Result of {each}:\n{{{{ {name}.text }}}}")
     return "\n".join(lines)
 
 
-def _unknown(data: Mapping[str, Any], known: set[str], path: tuple[Any, ...]) -> list[Problem]:
-    found = []
-    for key in data:
-        if key not in known:
-            guess = nearest(str(key), known)
-            hint = f"Did you mean {guess!r}?" if guess else f"Known: {', '.join(sorted(known))}."
-            found.append(Problem(0, 0, f"There is no key {key!r} here.", hint, (*path, key)))
-    return found
+def _unknown(data: Mapping[str, Any], known: Mapping[str, str], path: Path) -> list[Problem]:
+    return [
+        Problem(0, 0, f"There is no key {str(key)[:60]!r} here.", suggestion(key, known),
+                (*path, Key(key)))
+        for key in data if key not in known
+    ]  # fmt: skip
 
 
-def _renamed(
-    value: Any, names: Mapping[str, str], path: tuple[Any, ...]
-) -> tuple[dict[str, Any], list[Problem]]:
+def _renamed(value: Any, names: Mapping[str, str], path: Path) -> tuple[Any, list[Problem]]:
+    """Return a mapping with our keys; what is none is left for the model to refuse."""
     if not isinstance(value, Mapping):
-        return {}, []
-    known = {**{v: v for v in names.values()}, **names}
-    found = _unknown(value, set(known) | {"multi_llm"}, path)
-    return {known[k]: v for k, v in value.items() if k in known}, found
+        return value, []
+    return {names[k]: v for k, v in value.items() if k in names}, _unknown(value, names, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
@@ -19,21 +19,38 @@ from bmad_nb.workflow.values import (
     Template,
     Unit,
 )
+from bmad_nb.workflow.words import given
 
 
 def short(field: str) -> Callable[[Any], Any]:
     """Return a validator that takes a text for `{field: text}`."""
-    return lambda value: {field: value} if isinstance(value, str) else value
+
+    def widened(value: Any) -> Any:
+        if isinstance(value, str):
+            return {field: value}
+        if value is None or isinstance(value, Mapping | Part):
+            return value
+        raise ValueError(f"must be a text or a mapping, not {given(value)}")
+
+    return widened
 
 
 def listed(value: Any) -> Any:
     """Return a text as a list of one."""
-    return [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return value
+    raise ValueError(f"must be a text or a list, not {given(value)}")
 
 
 def rung(value: Any) -> Any:
     """Return `skip` and `stored` as the mappings that they stand for."""
-    return {value: True} if isinstance(value, str) and value in {"skip", "stored"} else value
+    if value in ("skip", "stored"):
+        return {value: True}
+    if isinstance(value, Mapping | Part):
+        return value
+    raise ValueError("must be a mapping, or one of the words skip and stored")
 
 
 class Input(Part):

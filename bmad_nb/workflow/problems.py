@@ -11,15 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from bmad_nb.errors import Problem
 from bmad_nb.workflow.hints import suggestion
-
-Path = tuple[Any, ...]
-
-
-class Key(str):
-    """The last step of a path that means the key itself, and not the value behind it."""
-
-    __slots__ = ()
-
+from bmad_nb.workflow.words import Key, Path, called, given
 
 _KINDS = {
     "string_type": "a text",
@@ -31,38 +23,14 @@ _KINDS = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
-_GIVEN: tuple[tuple[Any, str], ...] = (
-    (type(None), "empty"),
-    (bool, "true or false"),
-    (str, "a text"),
-    ((list, tuple), "a list"),
-    (Mapping, "a mapping"),
-    ((int, float), "a number"),
-)
 _SENTENCES: dict[str, Callable[[Any], str]] = {
     "greater_than_equal": lambda context: f"must be at least {context['ge']:g}",
     "less_than_equal": lambda context: f"must be at most {context['le']:g}",
-    "too_short": lambda context: f"must have at least {context['min_length']}",
+    "too_short": lambda context: f"must have at least {context['min_length']} of them",
     "string_too_short": lambda _: "must not be empty",
     "finite_number": lambda _: "must be a finite number",
     "value_error": lambda context: str(context["error"]),
 }
-
-
-def given(value: Any) -> str:
-    """Return what kind of value somebody wrote, in the words of a document."""
-    return next(
-        (said for kind, said in _GIVEN if isinstance(value, kind)), f"a {type(value).__name__}"
-    )
-
-
-def called(path: Path) -> str:
-    """Return how a value is called in a sentence, by the last steps of its path."""
-    if not path:
-        return "The workflow"
-    if isinstance(path[-1], int):
-        return f"Item {path[-1] + 1} of {str(path[-2])[:60]!r}" if len(path) > 1 else "An item"
-    return repr(str(path[-1])[:60])
 
 
 def problems_of(
@@ -76,6 +44,7 @@ def problems_of(
         model: the class that it was to become, whose keys are suggested.
     """
     found: dict[Path, Problem] = {}
+    places: list[Path] = []
     wanted: dict[Path, list[str]] = {}
     for each in error.errors(include_url=False):
         path = _in_document(each["loc"], fields)
@@ -83,10 +52,14 @@ def problems_of(
             wanted.setdefault(path, []).append(_KINDS[each["type"]])
         what, hint, is_key = _said(each, path, wanted.get(path, []), model)
         place = (*path[:-1], Key(path[-1])) if is_key and path else path
-        found[(*path, each["loc"][-1] if each["type"] == "missing" else "")] = Problem(
-            0, 0, what, hint, place
-        )
-    return list(found.values())
+        missing = each["loc"][-1] if each["type"] == "missing" else ""
+        if (*path, missing) not in found:
+            places.append(path)
+        found[*path, missing] = Problem(0, 0, what, hint, place)
+    # of a union, only the branch counts whose type the value has
+    branches = {path[:end] for path in places for end in range(len(path))}
+    return [each for path, each in zip(places, found.values(), strict=True)
+            if not (path in wanted and path in branches)]  # fmt: skip
 
 
 def _in_document(loc: Path, fields: Any) -> Path:

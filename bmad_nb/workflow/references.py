@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bmad_nb import expressions, prompts
-from bmad_nb.errors import Problem, TemplateError, nearest
-from bmad_nb.workflow.values import VERBS
+from bmad_nb.errors import Problem, TemplateError
+from bmad_nb.workflow import output
+from bmad_nb.workflow.hints import guess, listed
+from bmad_nb.workflow.words import Key, Path
 
-Path = tuple[Any, ...]
-RESULT_FIELDS = frozenset(
-    "output text value score items errors error state llm cost_usd latency_s degraded choice "
-    "comment by iterations threshold_met agreement dissent members".split()
-)
+_FIELDS = """
+    output text value score items errors error state llm cost_usd latency_s degraded choice comment
+    by iterations threshold_met agreement dissent members
+"""
+RESULT_FIELDS = frozenset(_FIELDS.split())
 """What every task's result may have, whatever its output declares."""
 _ANSWER = ("out",)
 _SCORED = ("out", "score")
@@ -48,7 +50,7 @@ def places(task: Mapping[str, Any]) -> Iterator[Place]:
         yield Place(path, text, True, local)
 
 
-_TEXTS = (
+_TEXTS: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
     ("when", False, ()),
     ("prompt", True, ()),
     ("system", True, ()),
@@ -60,21 +62,28 @@ _TEXTS = (
     ("refine.judge", False, _SCORED),
     ("refine.judge.that", False, _SCORED),
     ("refine.judge.rubric", True, _SCORED),
+    ("refine.judge.route.accept", False, _SCORED),
     ("refine.prompt", True, (*_SCORED, "comment")),
     ("route.accept", False, _SCORED),
     ("checks.*.that", False, _SCORED),
     ("checks.*.judge", False, _SCORED),
     ("checks.*.judge.that", False, _SCORED),
     ("checks.*.judge.rubric", True, _SCORED),
+    ("checks.*.judge.route.accept", False, _SCORED),
     ("checkpoint.*.that", False, ("run", *_SCORED)),
     ("collaborate.judge", False, _ANSWER),
+    ("collaborate.judge.that", False, _ANSWER),
     ("collaborate.judge.rubric", True, _ANSWER),
+    ("collaborate.judge.route.accept", False, _SCORED),
+    ("collaborate.synthesizer.accept", False, _SCORED),
     ("collaborate.experts.*.when", False, ()),
+    ("collaborate.experts.*.route.accept", False, _SCORED),
     ("reduce.prompt", True, ("items", "errors")),
     ("approve.ask", True, ()),
     ("approve.show", False, ()),
     ("fallback.*.prompt", True, ()),
     ("fallback.*.human", True, ()),
+    ("fallback.*.route.accept", False, _SCORED),
 )
 """Where texts stand in a task, whether they are templates, and the names that exist only there."""
 
@@ -143,22 +152,38 @@ def needs(tasks: Mapping[str, Mapping[str, Any]], task_id: str) -> dict[str, Pat
     return found
 
 
-def check(data: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with the names of a definition: unknown, reserved, or in a circle."""
-    found = _checked_ids(data)
-    tasks = {k: v for k, v in _mapping(data, "tasks").items() if isinstance(v, Mapping)}
-    if not _mapping(data, "tasks"):
-        found.append(_problem(("tasks",), "The workflow has no tasks.", "Add one under tasks:."))
+def check(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with the names of a definition: unknown, reserved, or in a circle."""
+    yield from _checked_ids(data)
+    everything = _mapping(data, "tasks")
+    tasks = {key: task for key, task in everything.items() if isinstance(task, Mapping)}
+    if "tasks" not in data or everything == data["tasks"] == {}:
+        path = ("tasks",) if "tasks" in data else ()
+        yield _problem(path, "The workflow has no tasks.", "Add one under tasks:.")
+    sound = True
+    for where, place, task_id in _all_places(data, tasks):
+        for problem in _checked_place(data, tasks, place, task_id, where):
+            sound = False
+            yield problem
+    for task_id in tasks:
+        for problem in _checked_needs(task_id, tasks, everything):
+            sound = False
+            yield problem
+    if sound:
+        yield from _circle(tasks)
+
+
+def _all_places(
+    data: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[Path, Place, str | None]]:
+    """Yield every text that reads names, with its path from the root, and its task if any."""
     for task_id, task in tasks.items():
-        found += _checked_verb(task_id, task)
-        found += _checked_needs(task_id, task, tasks)
         for place in places(task):
-            found += _checked_place(data, tasks, place, task_id)
-    for name, text in _mapping(data, "outputs").items():
-        if isinstance(text, str):
-            place = Place(("outputs", name), text, is_template=False)
-            found += _checked_place(data, tasks, place, None)
-    return found or _circle(tasks)
+            yield ("tasks", task_id, *place.path), place, task_id
+    for path, text in _at(data, ["outputs", "*"], ()):
+        yield path, Place(path, text, is_template=False), None
+    for path, text in _at(data, ["defaults", "route", "accept"], ()):
+        yield path, Place(path, text, is_template=False, local=_SCORED), None
 
 
 def _problem(path: Path, what: str, hint: str = "") -> Problem:
@@ -170,114 +195,104 @@ def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _checked_ids(data: Mapping[str, Any]) -> list[Problem]:
-    found = []
-    inputs = _mapping(data, "inputs")
+def _checked_ids(data: Mapping[str, Any]) -> Iterator[Problem]:
+    inputs, tasks = _mapping(data, "inputs"), _mapping(data, "tasks")
     for kind in ("inputs", "tasks"):
         for name in _mapping(data, kind):
             if name in expressions.RESERVED_NAMES:
                 hint = f"Take another name, such as {name}_1."
-                found.append(_problem((kind, name), f"{name!r} has a meaning of its own.", hint))
+                said = f"{name!r} has a meaning of its own in expressions."
+                yield _problem((kind, Key(name)), said, hint)
             elif kind == "tasks" and name in inputs:
-                found.append(
-                    _problem((kind, name), f"{name!r} is an input and a task.", "Rename one.")
-                )
-    for task_id, task in _mapping(data, "tasks").items():
+                said = f"{str(name)[:60]!r} is an input and a task."
+                yield _problem((kind, Key(name)), said, "Rename one.")
+    for task_id, task in tasks.items():
         item = _mapping(task, "map").get("as") if isinstance(task, Mapping) else None
-        taken = item in expressions.RESERVED_NAMES and item != "item"
-        if isinstance(item, str) and (taken or item in inputs or item in data["tasks"]):
+        if not isinstance(item, str) or item == "item":
+            continue
+        if item in {"index", *expressions.RESERVED_NAMES} or item in inputs or item in tasks:
             path = ("tasks", task_id, "map", "as")
-            found.append(_problem(path, f"{item!r} has a meaning already.", "Take another name."))
-    return found
-
-
-def _checked_verb(task_id: str, task: Mapping[str, Any]) -> list[Problem]:
-    there = [verb for verb in VERBS if task.get(verb) is not None]
-    if len(there) == 1:
-        return []
-    said = f"has {' and '.join(there)}" if there else "has no verb"
-    return [
-        _problem(
-            ("tasks", task_id),
-            f"Task {task_id!r} {said}.",
-            f"A task has exactly one of: {', '.join(VERBS)}.",
-        )
-    ]
+            yield _problem(path, f"{item[:60]!r} has a meaning already.", "Take another name.")
 
 
 def _checked_needs(
-    task_id: str, task: Mapping[str, Any], tasks: Mapping[str, Any]
-) -> list[Problem]:
-    found = []
-    for name, path in needs({**tasks, task_id: task}, task_id).items():
+    task_id: str, tasks: Mapping[str, Mapping[str, Any]], everything: Mapping[str, Any]
+) -> Iterator[Problem]:
+    for name, path in needs(tasks, task_id).items():
         where = ("tasks", task_id, *path)
         if name == task_id:
-            found.append(_problem(where, f"Task {task_id!r} needs itself.", "Remove that."))
-        elif name not in tasks:
-            guess = nearest(name, (t for t in tasks if t != task_id))
-            hint = f"Did you mean {guess!r}?" if guess else f"Tasks: {_listed(tasks)}."
-            found.append(_problem(where, f"There is no task {name!r}.", hint))
-    return found
+            yield _problem(where, f"Task {task_id[:60]!r} needs itself.", "Remove that.")
+        elif name not in everything:
+            near = guess(name, (t for t in everything if t != task_id))
+            hint = f"Did you mean {near!r}?" if near else f"Tasks: {_few(everything)}."
+            yield _problem(where, f"There is no task {name[:60]!r}.", hint)
 
 
-def _listed(names: Mapping[str, Any]) -> str:
-    shown = sorted(names)[:12]
-    return ", ".join(shown) + (", …" if len(names) > 12 else "")
+def _few(names: Mapping[str, Any]) -> str:
+    return listed(sorted(str(name)[:60] for name in names))
 
 
 def _checked_place(
-    data: Mapping[str, Any], tasks: Mapping[str, Any], place: Place, task_id: str | None
-) -> list[Problem]:
-    where = place.path if task_id is None else ("tasks", task_id, *place.path)
-    inputs = _mapping(data, "inputs")
+    data: Mapping[str, Any],
+    tasks: Mapping[str, Mapping[str, Any]],
+    place: Place,
+    task_id: str | None,
+    where: Path,
+) -> Iterator[Problem]:
+    inputs, everything = _mapping(data, "inputs"), _mapping(data, "tasks")
     try:
         found = read(place)
     except TemplateError as error:
-        return [_problem(where, error.what, error.hint)]
-    said = {}
+        yield _problem(where, error.what, error.hint)
+        return
     for path in found:
         name = path[0]
         if name in tasks and name != task_id:
-            said[path] = _unknown_field(where, tasks[name], path)
-        elif name not in inputs and name != task_id:
-            guess = nearest(name, (*inputs, *(t for t in tasks if t != task_id), *place.local))
-            hint = f"Did you mean {guess!r}?" if guess else (
-                f"Inputs: {_listed(inputs) or 'none'}. Tasks: {_listed(tasks)}."
+            yield from _unknown_field(where, tasks[name], path)
+        elif name not in inputs and name not in everything:
+            near = guess(name, (*place.local, *inputs, *(t for t in everything if t != task_id)))
+            hint = f"Did you mean {near!r}?" if near else (
+                f"Inputs: {_few(inputs)}. Tasks: {_few(everything)}."
             )  # fmt: skip
-            said[path] = [_problem(where, f"There is no input or task {name!r}.", hint)]
-    return [each for problems in said.values() for each in problems]
+            yield _problem(where, f"There is no input or task {name[:60]!r}.", hint)
 
 
-def _unknown_field(where: Path, task: Mapping[str, Any], path: tuple[str, ...]) -> list[Problem]:
+def _unknown_field(
+    where: Path, task: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[Problem]:
     """Say that a field is read which the task's declared output does not have."""
     fields = fields_of(task)
     if len(path) < 2 or fields is None or path[1] in fields or path[1] in RESULT_FIELDS:
-        return []
-    guess = nearest(path[1], [*fields, *RESULT_FIELDS])
-    hint = f"Did you mean {path[0]}.{guess}?" if guess else f"Its fields: {', '.join(fields)}."
-    return [_problem(where, f"Task {path[0]!r} has no field {path[1]!r}.", hint)]
+        return
+    near = guess(path[1], [*fields, *sorted(RESULT_FIELDS)])
+    hint = f"Did you mean {path[0]}.{near}?" if near else (
+        f"Its fields: {listed(fields)}." if fields else "It declares no output with fields."
+    )  # fmt: skip
+    said = f"Task {path[0][:60]!r} has no field {path[1][:60]!r}."
+    yield _problem(where, said, hint)
 
 
 def fields_of(task: Mapping[str, Any]) -> list[str] | None:
     """Return the fields that a task's result is known to have; None where anything may come."""
     if isinstance(task.get("set"), Mapping):
         return list(task["set"])
-    output = task.get("output")
-    if not isinstance(output, Mapping):
-        return [] if isinstance(task.get("prompt"), str) else None
-    if "type" not in output and "$ref" not in output:
-        return list(output)
-    properties = output.get("properties")
+    if isinstance(task.get("approve"), Mapping):
+        return list(_mapping(task["approve"], "form"))
+    declared = task.get("output")
+    if not isinstance(declared, Mapping):
+        answers = any(isinstance(task.get(key), str | list) for key in ("prompt", "messages"))
+        return [] if answers and declared is None else None
+    schema = output.schema_of(declared)
+    properties = schema.get("properties")
     return list(properties) if isinstance(properties, Mapping) else None
 
 
-def _circle(tasks: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
-    graph = {task_id: set(needs(tasks, task_id)) for task_id in tasks}
+def _circle(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    graph = {task_id: needs(tasks, task_id) for task_id in tasks}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         around = error.args[1]
         shown = " → ".join([*around[:12], "…"] if len(around) > 13 else around)
-        path = ("tasks", around[1], *needs(tasks, around[1]).get(around[0], ()))
-        return [_problem(path, f"The tasks wait for each other: {shown}.", "Break the circle.")]
-    return []
+        path = ("tasks", around[1], *graph[around[1]].get(around[0], ()))
+        yield _problem(path, f"The tasks wait for each other: {shown}.", "Break the circle.")

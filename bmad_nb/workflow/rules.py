@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bmad_nb import expressions
-from bmad_nb.errors import Problem, TemplateError
+from bmad_nb.errors import Problem
 from bmad_nb.workflow.hints import guess, listed
-from bmad_nb.workflow.problems import Key, Path, called, given
 from bmad_nb.workflow.values import VERBS
+from bmad_nb.workflow.words import Key, Path, called, given
 
 _ASKING = ("prompt", "messages", "reduce")
 TAKEN_BY: dict[str, tuple[str, ...]] = {
@@ -132,7 +131,6 @@ def _parts(task: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     for key in ("refine", "collaborate"):
         yield from _one_of(_mapping(task.get(key)).get("judge"), "judge", (*path, key, "judge"))
     yield from _route(task.get("route"), (*path, "route"))
-    yield from _refine(task.get("refine"), (*path, "refine"))
     yield from _collaborate(task.get("collaborate"), (*path, "collaborate"))
 
 
@@ -168,19 +166,6 @@ def _route(route: Any, path: Path) -> Iterator[Problem]:
     if route.get("accept") is not None:
         said = "'accept' has no 'cascade' that it could end."
         yield _problem((*path, Key("accept")), said, "Add cascade: …, or remove it.")
-
-
-def _refine(refine: Any, path: Path) -> Iterator[Problem]:
-    until = _mapping(refine).get("until")
-    if not isinstance(until, str) or _mapping(refine).get("judge") is not None:
-        return
-    try:
-        reads_score = "score" in expressions.names(expressions.parse(until))
-    except TemplateError:
-        return  # said by `references`
-    if reads_score:
-        said = "'until' reads score, and there is no 'judge' who gives one."
-        yield _problem((*path, "until"), said, "Add judge: {rubric: …}.")
 
 
 def _collaborate(part: Any, path: Path) -> Iterator[Problem]:
@@ -219,8 +204,9 @@ def _input(declared: Mapping[str, Any], path: Path) -> Iterator[Problem]:
         return
     for index, each in _list(values):
         if not fits(each, kind):
-            said = f"{called((*path, 'enum', index))} must be {INPUT_KINDS[kind][1]}, not {given(each)}."
-            yield _problem((*path, "enum", index), said)
+            where = (*path, "enum", index)
+            said = f"{called(where)} must be {INPUT_KINDS[kind][1]}, not {given(each)}."
+            yield _problem(where, said)
     if "default" in declared and not fits(declared["default"], kind):
         said = f"'default' must be {INPUT_KINDS[kind][1]}, not {given(declared['default'])}."
         yield _problem((*path, "default"), said)

@@ -51,6 +51,12 @@ def _dollars(value: Any) -> Any:
     return value
 
 
+def _amount(value: Decimal) -> str:
+    """Return an amount with all its digits, and with cents where it has a fraction."""
+    whole, _, cents = f"{value.normalize():f}".partition(".")
+    return f"${whole}" + (f".{cents:0<2}" if cents else "")
+
+
 def named_function(value: Any) -> Any:
     """Return a function, or the `module:function` that names one."""
     if callable(value) or value is None:
@@ -77,7 +83,7 @@ Duration = Annotated[
 Money = Annotated[
     Decimal,
     BeforeValidator(_dollars),
-    PlainSerializer(lambda value: f"${value:f}", when_used="unless-none"),
+    PlainSerializer(_amount, when_used="unless-none"),
     WithJsonSchema(
         {
             "type": ["string", "number"],
