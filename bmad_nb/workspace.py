@@ -19,9 +19,9 @@ from bmad_nb.llms.base import LLM, Card
 from bmad_nb.llms.function import FunctionLLM
 from bmad_nb.messages import Price
 from bmad_nb.results import Comparison, Result
-from bmad_nb.runs.run import Run
 from bmad_nb.running import Definition, Running
 from bmad_nb.runs.batch import notes
+from bmad_nb.runs.run import Run
 from bmad_nb.store.journal import Store
 
 if TYPE_CHECKING:

@@ -255,7 +255,7 @@ def test_unchanged_data_returns_the_text_itself(text: str) -> None:
 
 
 def test_line_ends_and_the_mark_are_kept() -> None:
-    """What is put into a document with \\r\\n has \\r\\n, and a byte order mark stays."""
+    """What is put into a document with the line ends of Windows has them too, and a byte order mark stays."""
     text = "\ufeffa: 1\r\nb:\r\n  - x\r\n"
 
     changed = documents.rewrite(text, {"a": 1, "b": ["x", "y"], "c": {"k": [1, {"z": []}]}})
@@ -265,7 +265,13 @@ def test_line_ends_and_the_mark_are_kept() -> None:
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the paths of all values inside a value."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    pairs = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     inner = [each for key, item in pairs for each in paths(item, (*path, key))]
     return [path, *inner] if path else inner
 

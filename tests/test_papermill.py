@@ -174,8 +174,14 @@ def quickstart(shut: Shut, llm: str) -> None:
     careful = [row for row in cases["rows"] if row["llm"] == "sim/careful"]
     assert sum(row["score"] for row in careful) >= 5
     assert {row["reference"] for row in cases["rows"]} >= {"Paris", "132", "negative"}
+    [flow] = (run for run in runs_in(first) if run["verb"] == "workflow")
+    assert flow["status"] == "completed"
+    assert [task["task"] for task in flow["tasks"]] == ["summary", "urgency", "page"]
+    assert {task["state"] for task in flow["tasks"]} == {"done"}
+    assert flow["outputs"]["level"] in {"now", "today"}
+    assert flow["outputs"]["page"].strip()
     made = calls_made(shut.folder)
-    assert made == 16
+    assert made == 19
     _every_cell_shows_something_static(first)
 
     done = shut.papermill(QUICKSTART, second, local_llm=llm)

@@ -269,10 +269,8 @@ class _Change:
         start = node.start - len(gap)
         if node.hook is None:
             put = flat(new)
-        elif gap.strip():  # a comment stands before it
-            start, put = node.start, flat(new)
-            if node.start - self._line_start(node.start) <= node.around.column:
-                put = f"  {put}"
+        elif gap.strip():  # a comment stands before it, and will stand behind it
+            put = f" {flat(new)}{gap.rstrip()}"
         else:
             put = self._behind(node, new)
             if gap.strip(" ") == "" and put.startswith(" "):

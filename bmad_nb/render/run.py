@@ -232,7 +232,7 @@ def told(view: RunView, task: TaskRow) -> tuple[str, str]:
         asides.append(f"fallback {task.rung} stood in")
     if task.kept_from:
         asides.append(f"kept from run {cut(task.kept_from, 80)}")
-    if task.when and (task.when_value or task.state == "done" and task.when_value is not None):
+    if task.when and (task.when_value or (task.state == "done" and task.when_value is not None)):
         gave = "held" if task.when_value else "did not hold"
         asides.append(f"when {cut(task.when, 200)} {gave}{_read(task.when_values)}")
     if task.error:

@@ -294,9 +294,7 @@ class Execution:
         tools = Tools(self.run, self.plan, self._around, list(before), self._functions)
         slots = max(1, len(self.plan.steps))  # the engine's own slots are the ones that count
         calls = Calls(self._around.store, now_utc, limit=slots, progress=self.progress)
-        return Tasks(
-            self.run.run_id, names, calls, tools, now=now_utc, told=self.progress.task
-        )
+        return Tasks(self.run.run_id, names, calls, tools, now=now_utc, told=self.progress.task)
 
     def _time_left_s(self) -> float | None:
         limit_s = self.plan.limits.time_s

@@ -54,6 +54,7 @@ from bmad_nb.workflow.values import (
     Template,
     Verb,
     named_function,
+    no_flag,
 )
 
 
@@ -139,7 +140,7 @@ class Workflow(Part):
     """
 
     id: str = Field(alias="workflow", pattern=WORKFLOW_ID)
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(no_flag)] = 1
     title: str = ""
     description: str = ""
     inputs: dict[

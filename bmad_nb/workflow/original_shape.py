@@ -59,7 +59,8 @@ class Translation(NamedTuple):
             behind = _backwards(path[2:], _TASK) if len(path) > 2 else (Key("id"),)
             if behind[:1] == ("collaborate",):
                 inner = _backwards(behind[1:], _COLLABORATE)
-                behind = ("llm_requirements", "collaboration", *inner)
+                last = "collaboration" if inner else Key("collaboration")
+                behind = ("llm_requirements", last, *inner)
             elif behind[:1] == ("retry_config",):
                 behind = ("retry_config", *_backwards(behind[1:], _RETRY))
             new: Path = ("tasks", index, *behind)
@@ -68,7 +69,9 @@ class Translation(NamedTuple):
             if new[:1] == ("constraints",):
                 new = ("constraints", *_backwards(new[1:], _LIMITS))
         what = problem.what
-        if path and new:
+        if not path:
+            what = what.replace("'workflow'", "'id'")
+        elif new[-1] != "id":
             what = what.replace(repr(str(path[-1])), repr(str(new[-1])), 1)
         return problem._replace(what=what, path=new)
 
@@ -113,8 +116,6 @@ def translate(data: Mapping[str, Any]) -> Translation:
         "limits": limits,
         "metadata": data.get("metadata"),
     }
-    if "id" not in data:
-        found.append(Problem(0, 0, "The workflow lacks the key 'id'.", "Add it.", ()))
     return Translation({**_said(whole), "tasks": tasks}, found + wrong, places)
 
 

@@ -57,6 +57,13 @@ def _amount(value: Decimal) -> str:
     return f"${whole}" + (f".{cents:0<2}" if cents else "")
 
 
+def no_flag(value: Any) -> Any:
+    """Return a value that is not true or false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004  (pydantic takes this one)
+    return value
+
+
 def named_function(value: Any) -> Any:
     """Return a function, or the `module:function` that names one."""
     if callable(value) or value is None:

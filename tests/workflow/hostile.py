@@ -92,7 +92,9 @@ def bombs() -> dict[str, str | bytes]:
         "anchors": "a: [" + _many("&a b, ")[:-8] + "]",
         "aliases": "a: [" + _many("*a, ")[:-8] + "]",
         "an alias bomb": "a: &a [x]\n"
-        + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)),
+        + "".join(
+            f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
+        ),
         "tags": "a: [" + _many("!x b, ")[:-8] + "]",
         "one tag": "a: !" + "x" * (SIZE - 8),
         "an escaped tag": "a: !<" + _many("%41")[:-8] + ">",
@@ -114,10 +116,10 @@ def bombs() -> dict[str, str | bytes]:
 
 def _names() -> dict[str, str | bytes]:
     """Return documents whose names are many, long, or read each other."""
-    ring = "".join(f"  t{n}: {{prompt: '{{{{ t{n + 1} }}}}'}}\n" for n in range(5000))
+    ring = "".join(f"  t{n}: {{prompt: '{{{{ t{n + 1} }}}}'}}\n" for n in range(3900))
     unknown = "".join(f"  t{n}: {{prompt: '{{{{ x{n} }}}}'}}\n" for n in range(4500))
     return {
-        "a ring of tasks": "workflow: w\ntasks:\n" + ring + "  t5000: {prompt: '{{ t0 }}'}\n",
+        "a ring of tasks": "workflow: w\ntasks:\n" + ring + "  t3900: {prompt: '{{ t0 }}'}\n",
         "unknown names": "workflow: w\ntasks:\n" + unknown,
         "unknown needs": "workflow: w\ntasks:\n  a:\n    prompt: x\n    needs: ["
         + _counted("n{}, ", 100_000) + "]\n",
@@ -164,7 +166,9 @@ def attacks() -> dict[str, str | bytes]:
              "a.text.__init__.__globals__", "lambda: 1", "[x for x in [1]]*10**9", "9**9**9",
              "'a'*10**9", "f'{a}'", "(yield)", "x := 1", "eval('1')", "a['__class__']", "*a"]  # fmt: skip
     values = {f"tag {n}": f"workflow: w\ntitle: {tag}\n" for n, tag in enumerate(tags)}
-    values |= {f"hole {n}": _task(f'{{prompt: "{{{{ {hole} }}}}"}}') for n, hole in enumerate(holes)}
+    values |= {
+        f"hole {n}": _task(f'{{prompt: "{{{{ {hole} }}}}"}}') for n, hole in enumerate(holes)
+    }
     values |= {f"condition {n}": _task(f'{{prompt: x, when: "{h}"}}') for n, h in enumerate(holes)}
     return {
         **values,
@@ -181,7 +185,9 @@ def attacks() -> dict[str, str | bytes]:
         "private task": "workflow: w\ntasks: {__class__: {prompt: x}}\n",
         "private key": "workflow: w\n__class__: x\n_source: y\nmodel_config: {}\ntasks: {a: {prompt: x}}\n",
         "self": "workflow: w\nself: x\ntasks: {a: {prompt: x, self: y}}\n",
-        "a schema that reaches out": _task("{prompt: x, output: {type: object, $ref: 'file:///etc'}}"),
+        "a schema that reaches out": _task(
+            "{prompt: x, output: {type: object, $ref: 'file:///etc'}}"
+        ),
         "a slow pattern": _task("{prompt: x, output: {y: {type: string, pattern: '(a+)+$'}}}"),
         "types as a list": _task("{prompt: x, output: {y: {type: [string, integer], enum: [a]}}}"),
         "an enum that is none": _task("{prompt: x, output: {enum: x}}"),

@@ -169,7 +169,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 MODEL_ONLY = (
     "no input or task", "no task ", "needs itself", "has no field", "wait for each other",
     "is not an expression", "no function", "unknown to expressions", "meaning", "an input and a task",
-    "on_timeout", "is not an option", "stands in 'options' twice", "Only", "LLMs", "cascade",
+    "on_timeout", "is not an option", "stands in 'options' twice", "Only", "LLMs", "'cascade' has no", "no 'cascade'",
     "is not a type", "form of output", "keyword", "no fields", "'required'", "'minimum'", "experts",
     "'default'", "The default", "'enum'", "file cannot", "An expert",
 )  # fmt: skip
@@ -206,6 +206,6 @@ def test_what_loads_is_accepted_by_the_schema() -> None:
         else:
             sound = True
         if sound is not VALIDATOR.is_valid(documents.read(text).data):
-            differing.append((name, text, sound))
+            differing.append(name)
 
     assert [] == differing

@@ -1,0 +1,65 @@
+"""Waits between attempts, and functions that are named in a file."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bmad_nb.budget import Budget
+from bmad_nb.errors import TaskFailed
+from bmad_nb.events import RunRow
+from bmad_nb.plan import Plan, Retries, Step
+from bmad_nb.runs.tools import Around, Tools
+from bmad_nb.workspace import Workspace
+
+
+@pytest.fixture
+def tools(ws: Workspace) -> Tools:
+    """Give the tools of a run without tasks."""
+    budgets = {False: Budget(), True: Budget()}
+    around = Around(ws.store, ws.catalog, ws.settings.engine, budgets)
+    return Tools(RunRow("r", "workflow", "running"), Plan("w", "parallel", ()), around, [], {})
+
+
+def test_waits_grow_up_to_the_longest(tools: Tools) -> None:
+    """Without jitter each wait is longer by the factor, and none is longer than the longest."""
+    retries = Retries(backoff_s=1, factor=3, max_backoff_s=10, jitter=False)
+
+    assert [1, 3, 9, 10, 10] == [tools.wait_s(retries, number) for number in range(1, 6)]
+
+
+def test_jitter_draws_from_the_whole_wait(tools: Tools) -> None:
+    """With jitter waits lie between nothing and the reckoned one, and differ."""
+    retries = Retries(backoff_s=4, factor=2, max_backoff_s=100)
+    waits = [tools.wait_s(retries, 2) for _ in range(200)]
+
+    assert 0 <= min(waits) < 2
+    assert 6 < max(waits) <= 8
+
+
+def called(tools: Tools, name: str, **arguments: Any) -> Any:
+    return asyncio.run(tools.call(Step("t", "python", function=name), arguments))
+
+
+def test_a_named_function_is_imported_and_called(tools: Tools) -> None:
+    """`module:function` is found, attributes of a class among it."""
+    assert "b" == called(tools, "posixpath:basename", p="a/b")
+    assert 3 == called(tools, "statistics:median", data=[1, 3, 5])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no_such_module_here:f", "cannot be imported"),
+        ("os:no_such_name", "cannot be imported"),
+        ("os", "cannot be imported"),
+        (":f", "cannot be imported"),
+        ("os:sep", "is not a function"),
+    ],
+)
+def test_what_cannot_be_called_is_said(tools: Tools, name: str, said: str) -> None:
+    """A name that leads nowhere, or to no function, is the task's error."""
+    with pytest.raises(TaskFailed, match=said):
+        called(tools, name)
