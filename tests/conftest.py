@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bmad_nb.store.journal import Store
 from bmad_nb.workspace import Workspace, default_workspace
 
 
@@ -27,6 +28,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     default_workspace.cache_clear()
     return folder
+
+
+@pytest.fixture
+def store(project: Path) -> Iterator[Store]:
+    """Give a store that nothing was written to."""
+    made = Store(project / ".bmad" / "bmad.db")
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -47,9 +46,8 @@ UNPRICED = dataclasses.replace(FULL, call_id="r2-2", run_id="r2", cost_usd=None)
 ROWS = [FULL, BARE, FAILED, COPY, SIMULATED, UNPRICED]
 
 
-def stored(project: Path, rows: list[CallRow]) -> Store:
-    """Return a store that holds rows."""
-    store = Store(project / ".bmad" / "bmad.db")
+def stored(store: Store, rows: list[CallRow]) -> Store:
+    """Return the store, which then holds rows."""
     if rows:
         names = sorted({row.run_id for row in rows})
         owner = store.owner_name()
@@ -102,9 +100,9 @@ def test_lone_surrogates_can_be_shown() -> None:
 
 
 @pytest.mark.parametrize("rows", [ROWS, [BARE], []], ids=["many", "one without an answer", "none"])
-def test_both_ways_out_of_the_store_agree(project: Path, rows: list[CallRow]) -> None:
+def test_both_ways_out_of_the_store_agree(store: Store, rows: list[CallRow]) -> None:
     """The quick way without texts gives the same frame as the way over objects."""
-    store = stored(project, rows)
+    store = stored(store, rows)
     slow = frames.calls(store.calls()).drop(columns=["answer", "prompt"])
     quick = frames.stored_calls(store.columns(frames.STORED_COLUMNS), [])
     slow.attrs = quick.attrs = {}
@@ -112,18 +110,17 @@ def test_both_ways_out_of_the_store_agree(project: Path, rows: list[CallRow]) ->
     assert declared(frames.CALLS, without=("answer", "prompt")) == dtypes(quick)
 
 
-def test_calls_in_flight_of_a_dead_process_are_lost(project: Path) -> None:
+def test_calls_in_flight_of_a_dead_process_are_lost(store: Store) -> None:
     """What was in flight when its process died is lost and may have been billed."""
     quick = frames.stored_calls(
-        stored(project, ROWS).columns(frames.STORED_COLUMNS), ["r1"]
+        stored(store, ROWS).columns(frames.STORED_COLUMNS), ["r1"]
     ).set_index("call_id")
     assert ("lost", "maybe") == tuple(quick.loc["r1-1", ["state", "billed"]])
     assert ("answered", "yes") == tuple(quick.loc["r1-0", ["state", "billed"]])
 
 
-def run_frame(project: Path, *runs: RunRow) -> pd.DataFrame:
+def run_frame(store: Store, *runs: RunRow) -> pd.DataFrame:
     """Return the frame of runs over the rows above."""
-    store = Store(project / ".bmad" / "bmad.db")
     for run in runs:
         ended = [CallEnded(row) for row in ROWS if row.run_id == run.run_id]
         end = RunEnded(run.run_id, run.status, run.reason)
@@ -138,9 +135,9 @@ SECOND = RunRow("r2", "compare", "completed", started_utc="2026-01-02T00:00:00+0
 EMPTY = RunRow("r3", "ask", "failed", started_utc="2026-01-03T00:00:00+00:00")
 
 
-def test_runs_have_the_declared_columns(project: Path) -> None:
+def test_runs_have_the_declared_columns(store: Store) -> None:
     """Names, order and dtypes of runs are as declared; the newest run stands first."""
-    frame = run_frame(project, FIRST, SECOND, EMPTY)
+    frame = run_frame(store, FIRST, SECOND, EMPTY)
     assert declared(frames.RUNS) == dtypes(frame)
     assert list(declared(frames.RUNS)) == list(frame.columns)
     assert ["r3", "r2", "r1"] == list(frame.run_id)
@@ -158,9 +155,9 @@ def test_runs_have_the_declared_columns(project: Path) -> None:
         ("r3", {"calls": 0, "from_store": 0, "cost_usd": 0.0, "unpriced_calls": 0}),
     ],
 )  # fmt: skip
-def test_a_run_sums_its_calls(project: Path, run_id: str, expected: dict[str, Any]) -> None:
+def test_a_run_sums_its_calls(store: Store, run_id: str, expected: dict[str, Any]) -> None:
     """Counts and sums are per run; simulated money and unpriced calls stand apart."""
-    row = run_frame(project, FIRST, SECOND, EMPTY).set_index("run_id").loc[run_id]
+    row = run_frame(store, FIRST, SECOND, EMPTY).set_index("run_id").loc[run_id]
     assert expected == {name: row[name] for name in expected}
 
 
@@ -236,9 +233,8 @@ def test_what_is_unknown_of_a_task_is_missing() -> None:
     assert {"t2", "t4"} == set(frame.index[frame.when_value.isna()])
 
 
-def test_a_run_of_a_dead_process_counts_what_was_in_flight(project: Path) -> None:
+def test_a_run_of_a_dead_process_counts_what_was_in_flight(store: Store) -> None:
     """Its calls in flight may have been billed, in the frame of runs as in that of calls."""
-    store = Store(project / ".bmad" / "bmad.db")
     begun = RunRow("r1", "workflow", "running", workflow="flow", fence=1)
     asyncio.run(store.commit(RunStarted(begun), CallIntended(BARE)))
     (row,) = frames.runs(store.runs(), store.sums()).itertuples()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,22 @@ class Bench:
 
 
 @pytest.fixture
-def bench(project: Path) -> Bench:
+def benches(project: Path) -> Iterator[Callable[..., Bench]]:
+    """Give a maker of benches on one folder, whose stores are closed in the end."""
+    with contextlib.ExitStack() as made:
+
+        def make(limit_usd: Decimal | None = None) -> Bench:
+            bench = Bench(project, limit_usd)
+            made.callback(bench.journal.store.close)
+            return bench
+
+        yield make
+
+
+@pytest.fixture
+def bench(benches: Callable[..., Bench]) -> Bench:
     """Give a bench without a limit."""
-    return Bench(project)
+    return benches()
 
 
 def test_each_ask_gets_its_answer(bench: Bench) -> None:
@@ -253,9 +267,9 @@ def test_at_most_limit_calls_are_in_flight(bench: Bench, limit: int) -> None:
     assert (limit, 40) == (bench.most, len(bench.sent))
 
 
-def test_the_budget_stops_what_does_not_fit(project: Path) -> None:
+def test_the_budget_stops_what_does_not_fit(benches: Callable[..., Bench]) -> None:
     """With money for three worst cases that are really spent, three calls are made."""
-    bench = Bench(project, micro(35))
+    bench = benches(micro(35))
 
     async def dear(request: Request) -> Completion:
         await asyncio.sleep(0.001)
@@ -270,19 +284,19 @@ def test_the_budget_stops_what_does_not_fit(project: Path) -> None:
     assert 3 == len(bench.journal.store.calls())
 
 
-def test_equal_requests_are_stopped_with_the_first(project: Path) -> None:
+def test_equal_requests_are_stopped_with_the_first(benches: Callable[..., Bench]) -> None:
     """What waits for a request that the budget refused ends too, without a row."""
-    bench = Bench(project, micro(5))
+    bench = benches(micro(5))
     calls = bench.run(*(bench.ask(n, "ab") for n in range(4)))
     assert ([], {}) == (bench.sent, calls.rows)
     assert calls.exceeded is not None
 
 
-def test_stored_answers_need_no_budget(project: Path) -> None:
+def test_stored_answers_need_no_budget(benches: Callable[..., Bench]) -> None:
     """A budget of nothing still serves what is stored."""
-    rich = Bench(project)
+    rich = benches()
     rich.run(rich.ask(0, "ab"))
-    poor = Bench(project, Decimal(0))
+    poor = benches(Decimal(0))
     calls = poor.run(poor.ask(1, "ab", run_id="s"))
     assert ("AB", None) == (calls.rows["s-1"].text, calls.exceeded)
 
@@ -467,9 +481,9 @@ def test_one_ask_returns_its_outcome(bench: Bench) -> None:
     assert ["ab", "cd"] == bench.sent
 
 
-def test_an_ask_over_the_budget_raises(project: Path) -> None:
+def test_an_ask_over_the_budget_raises(benches: Callable[..., Bench]) -> None:
     """What does not fit raises to its own caller; what fits goes on after it."""
-    bench = Bench(project, micro(25))
+    bench = benches(micro(25))
     outcomes = asked(bench, bench.ask(0, "ab", 10), bench.ask(1, "cd", 100), bench.ask(2, "ef", 10))
     assert [CallRow, BudgetExceeded, CallRow] == [type(each) for each in outcomes]
     assert ["ab", "ef"] == sorted(bench.sent)
