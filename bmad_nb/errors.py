@@ -5,6 +5,7 @@ BmadError
 │   ├── UnknownName          a name that nothing here has; carries the nearest right one
 │   └── SettingsError        a settings file or variable that cannot be used
 ├── TaskFailed               the code of a task, or what it was given
+├── AnswerNeeded             a task that waits for a person
 ├── WorkflowError            the author of a prompt or a definition
 │   ├── DefinitionError      a workflow's text or fields; carries every problem with its place
 │   ├── TemplateError        a {{ }} hole that cannot be filled
@@ -12,9 +13,12 @@ BmadError
 │   ├── Unroutable           no LLM passes what a task demands
 │   └── NotRunnable          a sound definition that lacks something here
 ├── LLMError                 the other end of a call
-│   ├── AuthenticationFailed · PermissionRefused · ModelNotFound · BadRequest
-│   ├── ContextTooLong · RateLimited · ServerFailed · ConnectionFailed
-│   ├── TimedOut · BadAnswer · OutputInvalid
+│   ├── AuthenticationFailed · PermissionRefused · ModelNotFound
+│   ├── BadRequest           the request; ContextTooLong among them
+│   ├── RateLimited          too much at once; QuotaExhausted where waiting does not help
+│   ├── ServerFailed · ConnectionFailed (StreamCut) · TimedOut · CircuitOpen
+│   ├── BadAnswer            the answer; Refused, Truncated, OutputInvalid among them
+│   ├── NotRecorded          no answer is stored, and nobody may be asked
 │   └── LocalModelUnavailable   the embedded model cannot run on this machine
 ├── BudgetExceeded           the limit
 │   └── PriceUnknown         no price, so that no worst case can be reserved
@@ -58,10 +62,7 @@ class BmadError(Exception):
         The whole traceback is kept where nobody can ask for it again, which is a run without a
         front end (papermill, nbclient); `%tb` shows it anywhere.
         """
-        lines = [f"{type(self).__name__}: {self.what}"]
-        if self.hint:
-            lines.append(self.hint)
-        return lines
+        return [f"{type(self).__name__}: {self.what}", *([self.hint] if self.hint else [])]
 
 
 class UsageProblem(BmadError):
@@ -83,9 +84,8 @@ class UnknownName(UsageProblem):
         self.nearest = nearest(name, names)
         shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
         guess = f"Did you mean {self.nearest!r}? " if self.nearest else ""
-        super().__init__(
-            f"There is no {kind} {name!r}.", hint=f"{guess}Known: {shown or 'none yet'}."
-        )
+        known = f"Known: {shown or 'none yet'}."
+        super().__init__(f"There is no {kind} {name!r}.", hint=guess + known)
         self.kind, self.name = kind, name
 
 
@@ -133,9 +133,6 @@ class DefinitionError(WorkflowError):
         where = f" in {name}" if name else ""
         super().__init__("\n".join([f"{len(self.problems)} problems{where}:", *lines]))
 
-    def _render_traceback_(self) -> list[str]:
-        return [f"DefinitionError: {self.what}", *([self.hint] if self.hint else [])]
-
 
 def _at(problem: Problem, name: str) -> str:
     """Return the place of a problem, as compilers write it."""
@@ -180,6 +177,12 @@ class TaskFailed(BmadError):
     """A task of a workflow could not be done, for another reason than its LLM."""
 
 
+class AnswerNeeded(BmadError):
+    """A task waits for a person's answer; `task` is its id, and the run is paused."""
+
+    task = ""
+
+
 class LLMError(BmadError):
     """A call to an LLM did not bring a usable answer.
 
@@ -189,26 +192,21 @@ class LLMError(BmadError):
         billed: whether the call may have cost money.
         retryable: whether the same call may succeed later.
         retry_after_s: seconds that the provider asks to wait, if it said so.
+        usage: tokens that the provider counted, if it did.
+        text: what came of the answer before it failed.
     """
 
     billed: Billed = "maybe"
     retryable = False
 
-    def __init__(
-        self,
-        what: str,
-        *,
-        llm: str = "",
-        hint: str = "",
-        status: int | None = None,
-        billed: Billed | None = None,
-        retry_after_s: float | None = None,
-    ) -> None:
+    def __init__(self, what: str, *, llm: str = "", hint: str = "", status: int | None = None,
+                 billed: Billed | None = None,
+                 retry_after_s: float | None = None) -> None:  # fmt: skip
         """Keep the facts of the failed call beside its message."""
         super().__init__(what, hint=hint)
-        self.llm = llm
-        self.status = status
-        self.retry_after_s = retry_after_s
+        self.llm, self.status, self.retry_after_s = llm, status, retry_after_s
+        self.usage: Any = None
+        self.text = ""
         if billed is not None:
             self.billed = billed
 
@@ -242,10 +240,16 @@ class ContextTooLong(BadRequest):
 
 
 class RateLimited(LLMError):
-    """Too many requests, or a quota that is used up (HTTP 429)."""
+    """Too many requests at once (HTTP 429)."""
 
     billed = "no"
     retryable = True
+
+
+class QuotaExhausted(RateLimited):
+    """The account has no quota or no money left (HTTP 402, 429)."""
+
+    retryable = False
 
 
 class ServerFailed(LLMError):
@@ -257,6 +261,17 @@ class ServerFailed(LLMError):
 class ConnectionFailed(LLMError):
     """The endpoint could not be reached, or the connection broke."""
 
+    retryable = True
+
+
+class StreamCut(ConnectionFailed):
+    """A streamed answer ended before it was whole; `text` is what came."""
+
+
+class CircuitOpen(LLMError):
+    """An endpoint failed so often that it is left alone for a while; nothing was sent."""
+
+    billed = "no"
     retryable = True
 
 
@@ -272,10 +287,22 @@ class BadAnswer(LLMError):
     billed = "yes"
 
 
-class OutputInvalid(LLMError):
+class Refused(BadAnswer):
+    """The model, or a filter around it, refused to answer."""
+
+
+class Truncated(BadAnswer):
+    """The answer's tokens were used up before it said anything."""
+
+
+class OutputInvalid(BadAnswer):
     """An answer is not of the form that its task declares."""
 
-    billed = "yes"
+
+class NotRecorded(LLMError):
+    """No stored answer fits the request, and nobody may be asked."""
+
+    billed = "no"
 
 
 class LocalModelUnavailable(LLMError):
@@ -288,13 +315,13 @@ class BudgetExceeded(BmadError):
     """The next call could cost more than is left; it was not made.
 
     Attributes:
-        limit_usd: the limit, in US dollars.
-        spent_usd: what was spent for certain, in US dollars.
+        limit_usd: the limit, in US dollars; `spent_usd` is gone of it for certain.
         needed_usd: worst case of the next call, in US dollars.
-        on_limit: `pause` stops the run, so that it can go on; `fail` fails the task alone.
+        on_limit: `pause` stops the run, so that it can go on; `fail` fails the task alone;
+            `degrade` tries the task's fallbacks, and then pauses.
     """
 
-    on_limit: Literal["pause", "fail"] = "pause"
+    on_limit: Literal["pause", "degrade", "fail"] = "pause"
 
     def __init__(self, what: str, *, hint: str = "", limit_usd: Any = None, spent_usd: Any = None,
                  needed_usd: Any = None) -> None:  # fmt: skip

@@ -9,6 +9,18 @@ from bmad_nb.messages import Completion, Price, Request
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast an endpoint lets itself be asked; None is not declared, and is found out."""
+
+    rpm: float | None = None
+    """Requests a minute."""
+    tpm: float | None = None
+    """Tokens of input and output a minute."""
+    in_flight: int | None = None
+    """Calls at a time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """What the catalogue knows of an LLM, before any call."""
 
@@ -26,6 +38,10 @@ class Card:
     """Most tokens of an answer when the caller names no number."""
     capabilities: tuple[tuple[str, float], ...] = ()
     """Declared skill in [0, 1] by name, such as `("math", 0.9)`."""
+    sees_images: bool | None = None
+    """Whether it takes pictures; None is unknown, and it is asked."""
+    pace: Pace | None = None
+    """Limits of its endpoint; None where it needs no pacing, as what runs in this process."""
     simulated: bool = False
     """True for a member of the simulated fleet: its answers, prices and times are invented."""
     runs_here: bool = False

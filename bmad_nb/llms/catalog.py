@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import fnmatch
 import importlib.metadata
@@ -12,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from bmad_nb.errors import LLMError, UnknownName, UsageProblem
 from bmad_nb.llms.base import LLM, Card
+from bmad_nb.llms.recorded import Unasked
+from bmad_nb.llms.recordings import Recordings, Stored, tables_of
 from bmad_nb.llms.simulated import FLEET, SimulatedLLM
 from bmad_nb.messages import Price, Scalar
 from bmad_nb.pricing import PriceBook
-from bmad_nb.secrets import env_name, resolve
 from bmad_nb.settings import EndpointSettings, Settings
 
 if TYPE_CHECKING:
-    from bmad_nb.llms.openai import Endpoint
+    from bmad_nb.llms.hosted import Hosted
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,199}")
 
 PARAMETERS = {
-    "frequency_penalty", "max_tokens", "min_p", "presence_penalty", "reasoning_effort",
-    "repeat_penalty", "seed", "temperature", "top_k", "top_p",
+    "frequency_penalty", "max_tokens", "min_p", "num_ctx", "presence_penalty", "reasoning_effort",
+    "repeat_penalty", "seed", "temperature", "top_k", "top_logprobs", "top_p",
 }  # fmt: skip
 """Names that a setting may have."""
 
@@ -71,15 +73,32 @@ class Catalog:
     Args:
         settings: endpoints, prices and facts from the settings.
         progress: told in one line what a slow first step is doing, such as fetching weights.
+        recorded: where stored runs are, whose answers `recorded/run-...` gives again.
     """
 
-    def __init__(self, settings: Settings, progress: Callable[[str], None] | None = None) -> None:
+    replay = False
+    """Whether recordings alone may answer, and nobody else is asked."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        progress: Callable[[str], None] | None = None,
+        recorded: Stored | None = None,
+    ) -> None:
         """List what is known; LLMs are built when they are first asked for."""
         self._settings = settings
         self._progress = progress
-        self._prices = PriceBook(settings.prices)
+        self.prices = PriceBook(settings.prices)
+        """What LLMs cost; may be changed while runs are going on."""
         self._llms: dict[str, LLM] = {}
-        self._endpoints: dict[str, Endpoint] = {}
+        self._hosted: dict[str, Hosted] = {}
+        self._recordings = Recordings(tables_of(settings.recorded), PARAMETERS, recorded)
+
+    def replaying(self) -> Catalog:
+        """Return the same catalogue in replay mode: it shares its LLMs, and asks none of them."""
+        shared = copy.copy(self)
+        shared.replay = True
+        return shared
 
     def add(self, llm: LLM) -> None:
         """Add an LLM, or put it in the place of one with the same id.
@@ -94,14 +113,19 @@ class Catalog:
             )
         self._llms[llm.card.id] = llm
 
-    def cards(self) -> list[Card]:
-        """Return a card for each LLM that is known by name, those that run here first."""
+    def cards(self, *, recorded: bool = True) -> list[Card]:
+        """Return a card for each LLM that is known by name, those that run here first.
+
+        Args:
+            recorded: with the recorded ones, for which their tables are read.
+        """
         from bmad_nb.llms.weights import models
 
         known = [f"local/{name}" for name in models()]
         known += [f"sim/{name}" for name in FLEET]
         known += [f"{e}/{m}" for e, s in self._settings.endpoints.items() for m in s.models]
         known += [name for name in self._settings.prices if "/" in name and self._is_open(name)]
+        known += self._recordings.ids() if recorded else []
         known += [*self._llms, *self._entry_points()]
         return [self.llm(name).card for name in dict.fromkeys(known)]
 
@@ -111,7 +135,7 @@ class Catalog:
 
     def price(self, card: Card) -> Price | None:
         """Return what a call costs by the million tokens, or None where nobody knows."""
-        return self._prices.price(
+        return self.prices.price(
             card.id, declared=card.price, url=card.identity, model=card.model
         )  # fmt: skip
 
@@ -139,10 +163,20 @@ class Catalog:
         Raises:
             UnknownName: there is none.
         """
+        if llm_id.startswith("recorded/"):
+            return self._recordings.llm(llm_id)
         known = self._llms.get(llm_id)
         if known is None or known.card.missing:
             known = self._llms[llm_id] = self._build(llm_id)
-        return known
+        return Unasked(known.card) if self.replay else known
+
+    def ids_of_run(self, name: str) -> list[str]:
+        """Return the ids of the stored run in `recorded/run-RUN/...`.
+
+        Raises:
+            UsageProblem: there is none.
+        """
+        return self._recordings.named(name)[1]
 
     @property
     def in_use(self) -> bool:
@@ -160,7 +194,11 @@ class Catalog:
         return endpoint is not None and not endpoint.models
 
     def _match(self, name: str) -> list[str]:
-        known = self.ids()
+        recorded = name.startswith("recorded/")  # nothing shorter means them: tables may be large
+        known = [card.id for card in self.cards(recorded=recorded)]
+        if recorded:
+            name, of_run = self._recordings.named(name)
+            known += of_run
         if any(sign in name for sign in "*["):
             found = [
                 i
@@ -172,7 +210,7 @@ class Catalog:
             raise UnknownName("LLM", name, known)
         if name in known or (self._is_open(name) and _ID.fullmatch(name)):
             return [name]
-        tails = [i for i in known if _tail(i) == name or i.partition("/")[0] == name]
+        tails = [i for i in known if _tail(i) == name or i.startswith(f"{name}/")]
         if len(tails) == 1:
             return tails
         if len(tails) > 1:
@@ -202,34 +240,14 @@ class Catalog:
         raise UnknownName("LLM", llm_id, [i for i in self.ids() if i != llm_id])
 
     def _over_http(self, name: str, settings: EndpointSettings, model: str) -> LLM:
-        from bmad_nb.llms.openai import Endpoint, OpenAILLM, check_base_url
+        from bmad_nb.llms.hosted import Hosted
 
-        url = check_base_url(settings.base_url, allow_http=settings.allow_http)
-        key = resolve(settings.api_key) if settings.api_key else None
-        missing = remedy = ""
-        if settings.api_key and key is None:
-            variable = env_name(settings.api_key)
-            missing = f"the environment variable {variable} is not set"
-            remedy = f"Set {variable}; local/smollm2-135m and sim/careful work without a key."
-        shared = self._endpoints.get(name)
+        shared = self._hosted.get(name)
         if shared is None:
-            field = "max_completion_tokens" if name == "openai" else "max_tokens"
-            timeout_s = self._settings.engine.default_timeout_s
-            shared = Endpoint(name, url, key, timeout_s=timeout_s, max_tokens_field=field)
-            if not missing:  # with its key missing it is built again, for the key may come later
-                self._endpoints[name] = shared
-        facts = self._settings.llms.get(f"{name}/{model}")
-        card = Card(
-            id=f"{name}/{model}",
-            identity=url,
-            model=model,
-            context_tokens=facts.context_tokens if facts else None,
-            default_max_tokens=(facts.max_tokens if facts else None) or 1024,
-            capabilities=tuple(sorted(facts.capabilities.items())) if facts else (),
-            missing=missing,
-            remedy=remedy,
-        )
-        return OpenAILLM(card, shared)
+            shared = Hosted(name, settings, self._settings.engine.default_timeout_s)
+            if not shared.missing:  # else it is built again, for its key may come later
+                self._hosted[name] = shared
+        return shared.llm(model, self._settings.llms.get(f"{name}/{model}"))
 
     def _entry_points(self) -> dict[str, Any]:
         return {e.name: e for e in importlib.metadata.entry_points(group="bmad_nb.llms")}

@@ -1,14 +1,14 @@
 """LLMs that run on this machine, without a key: small open weights in a child process.
 
 The child (`local_host.py`) starts with the first call, is shared by all workspaces of the process,
-and ends with the process, after ten idle minutes, or when nobody uses it any more. If it dies,
-the next call starts another.
+and ends with it, after ten idle minutes, or when unused. If it dies, the next call starts another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -33,7 +33,7 @@ from bmad_nb.messages import FREE, Completion, Request, Scalar
 from bmad_nb.secrets import Secret
 
 if TYPE_CHECKING:
-    from bmad_nb.llms.openai import OpenAILLM
+    from bmad_nb.llms.http import HttpLLM
 
 SLOTS = 4
 """Requests that are worked on at the same time; more of them queue in the child."""
@@ -92,7 +92,7 @@ class LocalLLM:
         self._model = model_of(name)
         self._progress = progress
         self._threads = threads
-        self._asked: tuple[_Child, OpenAILLM] | None = None
+        self._asked: tuple[_Child, HttpLLM] | None = None
         missing, remedy = unavailable()
         self.card = Card(
             id=f"local/{name}",
@@ -102,6 +102,7 @@ class LocalLLM:
             context_tokens=self._model.context_tokens,
             default_max_tokens=DEFAULT_MAX_TOKENS,
             capabilities=self._model.capabilities,
+            sees_images=False,
             runs_here=True,
             missing=missing,
             remedy=remedy,
@@ -150,7 +151,7 @@ class LocalLLM:
         if not host.users:
             host.end()  # not in a thread: none can be started any more when the interpreter ends
 
-    async def _client(self) -> tuple[OpenAILLM, _Child]:
+    async def _client(self) -> tuple[HttpLLM, _Child]:
         host = _host(self._model, self._threads)
         host.users.add(self)
         try:
@@ -161,10 +162,14 @@ class LocalLLM:
         asked = self._asked
         if asked is not None and asked[0] is child:
             return asked[1], child
-        from bmad_nb.llms.openai import Endpoint, OpenAILLM
+        from bmad_nb.llms.bodies import Deadlines
+        from bmad_nb.llms.endpoint import Endpoint
+        from bmad_nb.llms.http import HttpLLM
+        from bmad_nb.llms.wires.openai import OpenAIWire
 
-        endpoint = Endpoint("local", child.url, child.key, timeout_s=CALL_TIMEOUT_S)
-        llm = OpenAILLM(self.card, endpoint)
+        deadlines = Deadlines(CALL_TIMEOUT_S, idle_s=CALL_TIMEOUT_S)
+        endpoint = Endpoint("local", child.url, OpenAIWire(), child.key, deadlines=deadlines)
+        llm = HttpLLM(self.card, endpoint)
         self._asked = (child, llm)
         if asked is not None:
             await asked[1].aclose()  # what is still in flight there fails and is asked again
@@ -332,11 +337,9 @@ class _Child:
     def end(self) -> None:
         """End the process and close the pipes; may be called more than once."""
         for pipe in (self._process.stdin, self._process.stdout, self._errors):
-            try:
-                if pipe is not None:
+            if pipe is not None:
+                with contextlib.suppress(OSError):
                     pipe.close()
-            except OSError:
-                pass
         if not self.ends_within(0.5):
             self._process.kill()
             self._process.wait()
@@ -344,11 +347,9 @@ class _Child:
     def _send(self, line: str) -> None:
         pipe = self._process.stdin
         assert pipe is not None  # noqa: S101
-        try:
+        with contextlib.suppress(OSError, ValueError):  # it is gone; the missing reply says so
             pipe.write(line.encode() + b"\n")
             pipe.flush()
-        except (OSError, ValueError):
-            pass  # it is gone; the missing reply says so
 
     def _reply(self, timeout_s: float, stop: threading.Event) -> dict[str, Any]:
         """Return the child's next line, or an empty dictionary if it ends or takes too long."""
@@ -374,7 +375,7 @@ class _Child:
         detail = f" ({words[-1].strip()[:200]})" if words else ""
         return LocalModelUnavailable(
             f"The embedded model {model.name} did not start: {why or f'exit code {code}'}{detail}.",
-            hint=f"Run: bmad models verify, and bmad doctor. {_WITHOUT}",
+            hint=f"Run: bmad doctor. {_WITHOUT}",
         )
 
 

@@ -83,6 +83,7 @@ class Persona:
             context_tokens=32_768,
             default_max_tokens=256,
             capabilities=self.skills,
+            sees_images=False,
             simulated=True,
             tags=("simulated",),
         )

@@ -14,7 +14,11 @@ import pytest
 
 from bmad_nb.errors import LLMError
 from bmad_nb.llms.base import Card
-from bmad_nb.llms.openai import Endpoint, OpenAILLM
+from bmad_nb.llms.bodies import Deadlines
+from bmad_nb.llms.endpoint import Endpoint
+from bmad_nb.llms.http import HttpLLM
+from bmad_nb.llms.wires.base import Wire
+from bmad_nb.llms.wires.openai import OpenAIWire
 from bmad_nb.messages import Completion, Message, Request
 from bmad_nb.secrets import Secret
 from tests.fake_provider import FakeProvider
@@ -37,13 +41,17 @@ def question(prompt: str = "Why?", sample: int = 0, **params: Any) -> Request:
     )
 
 
-def run(url: str, work: Callable[[OpenAILLM], Awaitable[T]], **options: Any) -> T:
+def run(url: str, work: Callable[[HttpLLM], Awaitable[T]], **options: Any) -> T:
     """Run `work` with an LLM at `url`, close it, and guard against hanging."""
 
     async def whole() -> T:
         key = options.pop("key", KEY)
-        endpoint = Endpoint("fake", url, Secret(key) if key else None, **options)
-        llm = OpenAILLM(Card("fake/small", url, "small"), endpoint)
+        wire: Wire = options.pop("wire", OpenAIWire())
+        stream = options.pop("stream", False)
+        secret = Secret(key) if key else None
+        deadlines = Deadlines(options.pop("timeout_s", 300.0), **options)
+        endpoint = Endpoint("fake", url, wire, secret, deadlines=deadlines, stream=stream)
+        llm = HttpLLM(Card("fake/small", url, "small"), endpoint)
         try:
             async with asyncio.timeout(60):
                 return await work(llm)

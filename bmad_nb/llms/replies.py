@@ -1,4 +1,4 @@
-"""What replies in the OpenAI wire format mean: pure functions, no I/O."""
+"""What replies mean that are no answers, in any wire format: pure functions, no I/O."""
 
 from __future__ import annotations
 
@@ -20,22 +20,30 @@ from bmad_nb.errors import (
     LLMError,
     ModelNotFound,
     PermissionRefused,
+    QuotaExhausted,
     RateLimited,
     ServerFailed,
     TimedOut,
 )
-from bmad_nb.messages import Completion, Usage
 from bmad_nb.secrets import redact
 
 _CONTEXT = re.compile(
     r"context_length_exceeded|exceed_context_size|maximum context length|context (?:window|length)"
-    r"|available context size|prompt is too long|too many (?:input )?tokens",
+    r"|available context size|prompt is too long|too many (?:input )?tokens"
+    r"|input token count .{0,20}exceeds",
     re.IGNORECASE,
 )
-_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_QUOTA = {
+    "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error",
+    "credit_balance_too_low",
+}  # fmt: skip
+_SPENT = re.compile(r"credit balance is too low|per ?day|daily (?:limit|quota)", re.IGNORECASE)
+"""Words of a 429 for which waiting a minute does not help."""
+_NO_QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)
+"""The same, unless the reply says how long to wait: Google says it of each minute too."""
 _KINDS: dict[int, tuple[type[LLMError], str]] = {
     401: (AuthenticationFailed, "Check the key of endpoint {endpoint}."),
-    402: (RateLimited, ""),
+    402: (QuotaExhausted, ""),
     403: (PermissionRefused, "Ask another model, or use another key for endpoint {endpoint}."),
     404: (ModelNotFound, "Check the model's name and the base_url of endpoint {endpoint}."),
     408: (TimedOut, ""),
@@ -43,7 +51,26 @@ _KINDS: dict[int, tuple[type[LLMError], str]] = {
     425: (ServerFailed, ""),
     429: (RateLimited, ""),
 }
-_MOST_TOKENS = 10**12  # a larger count is nonsense and would not fit the store's integers
+_STATUS_OF = {
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "timeout_error": 408,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "overloaded_error": 529,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+"""Status for which an error's type stands where an answer with status 200 holds it."""
 
 
 def said(text: str) -> str:
@@ -54,103 +81,8 @@ def said(text: str) -> str:
     return words if len(words) <= 500 else words[:499] + "…"
 
 
-def parse_completion(payload: object, llm: str, latency_s: float) -> Completion:
-    """Return the answer that a chat completion holds.
-
-    Args:
-        payload: the JSON document, of whatever type.
-        llm: id of the LLM, for messages.
-        latency_s: seconds that the call took.
-
-    Raises:
-        BadAnswer: it holds no text; the message says what it holds instead.
-    """
-    if not isinstance(payload, dict):
-        raise _bad(llm, "JSON that is no object")
-    choices = payload.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise _bad(llm, "no choices")
-    message = choices[0].get("message")
-    if not isinstance(message, dict):
-        raise _bad(llm, "a choice without a message")
-    finish = choices[0].get("finish_reason")
-    finish_reason = finish if isinstance(finish, str) and finish else "stop"
-    text = _text(message, llm, finish_reason)
-    model = payload.get("model")
-    return Completion(
-        text=text,
-        usage=_usage(payload.get("usage")),
-        finish_reason=finish_reason,
-        model=model if isinstance(model, str) else "",
-        latency_s=latency_s,
-    )
-
-
-def _text(message: dict[str, object], llm: str, finish_reason: str) -> str:
-    content = message.get("content")
-    refusal = message.get("refusal")
-    pieces: list[str] = []
-    if isinstance(content, str):
-        pieces.append(content)
-    elif isinstance(content, list):
-        for part in content:
-            if not isinstance(part, dict):
-                raise _bad(llm, "content of a wrong type")
-            if part.get("type") == "refusal":
-                refusal = part.get("refusal")
-                continue
-            piece = part.get("text")
-            if part.get("type", "text") != "text" or not isinstance(piece, str):
-                raise _bad(llm, "content that is not text")
-            pieces.append(piece)
-    elif content is not None:
-        raise _bad(llm, "content of a wrong type")
-    text = "".join(pieces)
-    if text.strip():
-        return text
-    raise _nothing_said(message, llm, finish_reason, refusal)
-
-
-def _nothing_said(
-    message: dict[str, object], llm: str, finish_reason: str, refusal: object
-) -> BadAnswer:
-    if isinstance(refusal, str) and refusal.strip():
-        return _bad(llm, f"a refusal: {said(refusal)}", hint="Ask another LLM.", billed="yes")
-    if finish_reason == "length":
-        return _bad(
-            llm,
-            "no text: all of max_tokens was used up before it said anything",
-            hint="Raise max_tokens.",
-            billed="yes",
-        )
-    if finish_reason == "content_filter":
-        return _bad(llm, "no text: its content filter held it back", billed="yes")
-    if message.get("tool_calls"):
-        return _bad(llm, "a call of a tool and no text", billed="yes")
-    return _bad(llm, "an empty answer", billed="yes")
-
-
 def _bad(llm: str, what: str, *, hint: str = "", billed: Billed = "maybe") -> BadAnswer:
     return BadAnswer(f"{llm} sent {what}.", llm=llm, hint=hint, billed=billed)
-
-
-def _usage(value: object) -> Usage:
-    if not isinstance(value, dict):
-        return Usage()
-    return Usage(
-        input_tokens=_count(value, "prompt_tokens"),
-        output_tokens=_count(value, "completion_tokens"),
-        cached_input_tokens=_count(value.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=_count(value.get("completion_tokens_details"), "reasoning_tokens"),
-    )
-
-
-def _count(fields: object, name: str) -> int | None:
-    """Return a number of tokens, or None for anything that cannot be one."""
-    value = fields.get(name) if isinstance(fields, dict) else None
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
-        return value
-    return None
 
 
 def broken_json(error: Exception, body: bytes, llm: str) -> BadAnswer:
@@ -171,12 +103,16 @@ def broken_json(error: Exception, body: bytes, llm: str) -> BadAnswer:
 
 
 def error_in_payload(payload: object, llm: str, endpoint: str) -> LLMError | None:
-    """Return the error that some gateways wrap into a reply with status 200, or None."""
-    if not isinstance(payload, dict) or "choices" in payload or not payload.get("error"):
+    """Return the error that stands in a reply with status 200 or in a stream, or None."""
+    if not isinstance(payload, dict) or not payload.get("error"):
         return None
-    code, _, message = _error_fields(payload)
-    if code.isascii() and code.isdigit() and len(code) == 3 and code >= "400":
-        return _by_status(int(code), {}, payload, llm, endpoint)
+    code, kind, message = _error_fields(payload)
+    is_status = code.isascii() and code.isdigit() and len(code) == 3 and code >= "400"
+    status = int(code) if is_status else _STATUS_OF.get(kind) or _STATUS_OF.get(code)
+    if status:
+        return _by_status(status, {}, payload, llm, endpoint)
+    if isinstance(payload["error"], str):  # as Ollama says that the model has failed
+        return ServerFailed(f"{llm} failed: {said(message)}", llm=llm, billed="maybe")
     return _bad(llm, f"an error in place of an answer: {said(message) or 'it says no more'}")
 
 
@@ -220,6 +156,8 @@ def _redirected(status: int, location: str, llm: str) -> BadRequest:
 
 def _error_fields(payload: object) -> tuple[str, str, str]:
     """Return code, type and message of an error document, each empty where it has none."""
+    if isinstance(payload, list) and payload:  # Google wraps a stream's error so
+        payload = payload[0]
     if isinstance(payload, str):
         return "", "", payload
     if not isinstance(payload, dict):
@@ -230,7 +168,7 @@ def _error_fields(payload: object) -> tuple[str, str, str]:
     if not isinstance(error, dict):
         return "", "", ""
     message = error.get("message") or error.get("detail") or ""
-    code, kind = error.get("code"), error.get("type")
+    code, kind = error.get("code"), error.get("type") or error.get("status")
     return (
         str(code) if isinstance(code, str | int) else "",
         kind if isinstance(kind, str) else "",
@@ -243,8 +181,14 @@ def _by_status(
 ) -> LLMError:
     code, kind, message = _error_fields(payload)
     cls, hint = _kind_of(status, f"{code} {kind} {message}", endpoint)
-    spent = status == 402 or bool({code, kind} & _QUOTA)
-    if issubclass(cls, RateLimited) and spent:
+    wait_s = retry_after_s(headers, time.time(), payload)
+    if cls is RateLimited and (
+        {code, kind} & _QUOTA
+        or _SPENT.search(message + _violations(payload))
+        or (wait_s is None and _NO_QUOTA.search(message))
+    ):
+        cls = QuotaExhausted
+    if cls is QuotaExhausted:
         hint = f"The account of endpoint {endpoint!r} has no quota left; waiting does not help."
     words = said(message)
     error = cls(
@@ -253,10 +197,11 @@ def _by_status(
         hint=hint,
         status=status,
         billed="maybe" if status >= 500 else "no",
-        retry_after_s=retry_after_s(headers, time.time()),
+        retry_after_s=wait_s,
     )
-    if issubclass(cls, RateLimited) and spent:
-        error.retryable = False
+    wish = headers.get("x-should-retry", "")
+    if wish in {"true", "false"} and cls is not QuotaExhausted:
+        error.retryable = wish == "true"
     return error
 
 
@@ -268,28 +213,85 @@ def _kind_of(status: int, words: str, endpoint: str) -> tuple[type[LLMError], st
     return cls, hint.format(endpoint=repr(endpoint))
 
 
-def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
+def retry_after_s(headers: Mapping[str, str], now_s: float, payload: object = None) -> float | None:
     """Return the seconds that a reply asks to wait, or None if it asks for nothing sensible.
 
     Args:
         headers: those of the reply; its own `date` is believed before this machine's clock.
         now_s: seconds since 1970 by this machine's clock.
+        payload: the reply's document, in which Google says it.
 
     >>> retry_after_s({"retry-after": "1.5"}, 0.0)
     1.5
     """
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
+    asked = (
+        _number(headers.get("retry-after-ms", ""), 1000),
+        _after(headers, now_s),
+        _retry_info(payload),
+        _reset(headers),
+    )
+    return next((wait_s for wait_s in asked if wait_s is not None), None)
+
+
+def _number(text: str, divisor: float = 1) -> float | None:
     try:
-        wait_s = float(value)
+        value = float(text) / divisor
     except ValueError:
-        then = _seconds_of(value)
-        sent = _seconds_of(headers.get("date", ""))
-        if then is None:
-            return None
-        wait_s = then - (now_s if sent is None else sent)
-    return wait_s if math.isfinite(wait_s) and wait_s >= 0 else None
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _after(headers: Mapping[str, str], now_s: float) -> float | None:
+    """Return what Retry-After says, in seconds or as a date."""
+    value = headers.get("retry-after", "").strip()
+    wait_s = _number(value)
+    if wait_s is not None or not value:
+        return wait_s
+    then, sent = _seconds_of(value), _seconds_of(headers.get("date", ""))
+    if then is None:
+        return None
+    left_s = then - (now_s if sent is None else sent)
+    return left_s if left_s >= 0 else None
+
+
+def _details(payload: object) -> list[dict[str, object]]:
+    """Return what Google puts among the details of an error."""
+    if isinstance(payload, list) and payload:
+        payload = payload[0]
+    error = payload.get("error") if isinstance(payload, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    found = details if isinstance(details, list) else []
+    return [each for each in found if isinstance(each, dict)]
+
+
+def _retry_info(payload: object) -> float | None:
+    """Return the delay that Google asks for: `"30s"`."""
+    for each in _details(payload):
+        delay = each.get("retryDelay")
+        if isinstance(delay, str) and delay.endswith("s"):
+            return _number(delay[:-1])
+    return None
+
+
+def _violations(payload: object) -> str:
+    """Return the names of the quotas that Google says are used up."""
+    found = (each.get("violations") for each in _details(payload))
+    listed = [v for each in found if isinstance(each, list) for v in each if isinstance(v, dict)]
+    return " ".join(str(violation.get("quotaId", "")) for violation in listed)
+
+
+_SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    """Return when a limit that is used up is full again, as OpenAI says it: `1m30s`."""
+    waits = []
+    for what in ("requests", "tokens"):
+        span = _SPAN.fullmatch(headers.get(f"x-ratelimit-reset-{what}", "").strip())
+        if headers.get(f"x-ratelimit-remaining-{what}") == "0" and span and span.group():
+            hours, minutes, seconds, millis = (float(part or 0) for part in span.groups())
+            waits.append(hours * 3600 + minutes * 60 + seconds + millis / 1000)
+    return max(waits) if waits else None
 
 
 def _seconds_of(http_date: str) -> float | None:

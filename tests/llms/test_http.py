@@ -20,7 +20,10 @@ from bmad_nb.errors import (
     TimedOut,
 )
 from bmad_nb.llms.base import LLM, Card
-from bmad_nb.llms.openai import Endpoint, OpenAILLM, check_base_url
+from bmad_nb.llms.endpoint import Endpoint
+from bmad_nb.llms.http import HttpLLM
+from bmad_nb.llms.urls import check_base_url
+from bmad_nb.llms.wires.openai import OpenAIWire
 from bmad_nb.messages import Completion, Usage
 from bmad_nb.secrets import Secret
 from tests.fake_provider import FakeProvider, FakeProviderProcess
@@ -72,7 +75,7 @@ def test_without_a_key_no_authorization_is_sent() -> None:
 def test_the_field_of_the_token_limit_is_the_endpoint_s() -> None:
     """An endpoint can name the limit max_completion_tokens."""
     with FakeProvider() as fake:
-        ask(fake.url, max_tokens_field="max_completion_tokens")
+        ask(fake.url, wire=OpenAIWire("max_completion_tokens"))
         (seen,) = fake.requests()
     body = json.loads(seen["body"])
     assert (100, None) == (body["max_completion_tokens"], body.get("max_tokens"))
@@ -81,8 +84,8 @@ def test_the_field_of_the_token_limit_is_the_endpoint_s() -> None:
 def test_a_hundred_calls_share_one_client() -> None:
     """100 calls at once are in flight together, each gets its own answer, and none is repeated."""
 
-    async def many(llm: OpenAILLM) -> list[Completion]:
-        other = OpenAILLM(llm.card, llm.endpoint)  # a second model name at the same endpoint
+    async def many(llm: HttpLLM) -> list[Completion]:
+        other = HttpLLM(llm.card, llm.endpoint)  # a second model name at the same endpoint
         both = (llm, other)
         found = await asyncio.gather(
             *(both[i % 2].complete(question(f"[answer: {i}]")) for i in range(100))
@@ -101,7 +104,7 @@ def test_a_hundred_calls_share_one_client() -> None:
 def test_connections_are_used_again() -> None:
     """Ten calls one after the other need one connection."""
 
-    async def ten(llm: OpenAILLM) -> None:
+    async def ten(llm: HttpLLM) -> None:
         for i in range(10):
             await llm.complete(question(sample=i))
 
@@ -114,7 +117,7 @@ def test_connections_are_used_again() -> None:
 def test_cancelling_closes_the_socket(fault: str) -> None:
     """A cancelled call raises CancelledError, and the server sees its connection go."""
 
-    async def cancelled(llm: OpenAILLM) -> None:
+    async def cancelled(llm: HttpLLM) -> None:
         call = asyncio.create_task(llm.complete(question()))
         while not call.done():
             await asyncio.sleep(0)
@@ -135,7 +138,7 @@ def test_cancelling_closes_the_socket(fault: str) -> None:
 def test_after_a_timeout_the_socket_is_closed_too() -> None:
     """No call goes on at the provider once TimedOut is raised."""
 
-    async def late(llm: OpenAILLM) -> None:
+    async def late(llm: HttpLLM) -> None:
         with pytest.raises(TimedOut):
             await llm.complete(question())
         await asyncio.to_thread(fake.wait_until, in_flight=0, open_connections=0)
@@ -147,7 +150,7 @@ def test_after_a_timeout_the_socket_is_closed_too() -> None:
 def test_a_cut_is_not_repeated_behind_our_back() -> None:
     """A connection that the server closes while idle or at work never makes the client send twice."""
 
-    async def twice(llm: OpenAILLM) -> None:
+    async def twice(llm: HttpLLM) -> None:
         await llm.complete(question())
         with pytest.raises(ConnectionFailed):
             await llm.complete(question(sample=1))
@@ -168,14 +171,16 @@ def test_closing_is_repeatable_and_not_final() -> None:
             await llm.aclose()
 
     with FakeProvider() as fake:
-        llm = OpenAILLM(Card("fake/small", fake.url, "small"), Endpoint("fake", fake.url))
+        llm = HttpLLM(
+            Card("fake/small", fake.url, "small"), Endpoint("fake", fake.url, OpenAIWire())
+        )
         assert asyncio.run(once()).text == asyncio.run(once()).text
 
 
 def test_it_is_an_llm() -> None:
     """It follows the protocol, and its endpoint with the key in it cannot be pickled."""
-    endpoint = Endpoint("fake", "https://api.example.com/v1", Secret(KEY))
-    llm = OpenAILLM(Card("fake/small", "https://api.example.com/v1", "small"), endpoint)
+    endpoint = Endpoint("fake", "https://api.example.com/v1", OpenAIWire(), Secret(KEY))
+    llm = HttpLLM(Card("fake/small", "https://api.example.com/v1", "small"), endpoint)
     assert isinstance(llm, LLM)
     with pytest.raises(TypeError, match="Secret"):
         pickle.dumps(llm)
@@ -187,7 +192,7 @@ def test_an_llm_that_misses_its_key_is_not_asked() -> None:
     async def incomplete() -> None:
         card = Card("fake/small", fake.url, "small", missing="X is not set.", remedy="Set X.")
         with pytest.raises(AuthenticationFailed, match=r"X is not set. Set X\."):
-            await OpenAILLM(card, Endpoint("fake", fake.url)).complete(question())
+            await HttpLLM(card, Endpoint("fake", fake.url, OpenAIWire())).complete(question())
 
     with FakeProvider() as fake:
         asyncio.run(incomplete())
@@ -238,8 +243,10 @@ def test_importing_and_building_loads_no_http_client() -> None:
     script = (
         "import sys\n"
         "from bmad_nb.llms.base import Card\n"
-        "from bmad_nb.llms.openai import Endpoint, OpenAILLM\n"
-        "OpenAILLM(Card('a/b', 'u', 'b'), Endpoint('a', 'https://a.example/v1'))\n"
+        "from bmad_nb.llms.endpoint import Endpoint\n"
+        "from bmad_nb.llms.http import HttpLLM\n"
+        "from bmad_nb.llms.wires.openai import OpenAIWire\n"
+        "HttpLLM(Card('a/b', 'u', 'b'), Endpoint('a', 'https://a.example/v1', OpenAIWire()))\n"
         "heavy = {'httpx', 'httpx_aiohttp', 'aiohttp', 'pydantic', 'pandas'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
         "import httpx\n"

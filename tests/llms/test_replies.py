@@ -14,11 +14,21 @@ from bmad_nb.errors import (
     BadAnswer,
     LLMError,
 )
-from bmad_nb.llms._openai_replies import failure, retry_after_s, said
-from bmad_nb.llms.openai import parse_completion
+from bmad_nb.llms.replies import failure, retry_after_s, said
+from bmad_nb.llms.wires.base import Saying
+from bmad_nb.llms.wires.openai import OpenAIWire
 from bmad_nb.messages import Completion, Usage
 from bmad_nb.secrets import Secret
 from tests.llms.asking import KEY
+
+
+def parse_completion(payload: object, llm: str, latency_s: float) -> Completion:
+    """Read a whole chat completion, as `HttpLLM` does with what came over HTTP."""
+    saying = Saying(llm)
+    if not isinstance(payload, dict):
+        raise saying.bad("JSON that is no object")
+    OpenAIWire().read(payload, saying)
+    return saying.completion(latency_s)
 
 
 def test_long_messages_are_cut_after_the_keys_are_out() -> None:
@@ -163,8 +173,11 @@ def completion(message: object, **others: object) -> dict[str, object]:
         (completion({"content": 5}), "content of a wrong type"),
         (completion({"content": [5]}), "content of a wrong type"),
         (completion({"content": [{"type": "image_url", "text": "a"}]}), "content that is not text"),
-        (completion({"content": None, "refusal": "No."}), "a refusal: No."),
-        (completion({"content": [{"type": "refusal", "refusal": "No."}]}), "a refusal: No."),
+        (completion({"content": None, "refusal": "No."}), "refused to answer: No."),
+        (
+            completion({"content": [{"type": "refusal", "refusal": "No."}]}),
+            "refused to answer: No.",
+        ),
         (completion({"content": None, "tool_calls": [{}]}), "a call of a tool"),
         (completion({"content": " \n"}), "an empty answer"),
     ],

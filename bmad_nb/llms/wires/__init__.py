@@ -1,0 +1,1 @@
+"""Wire formats: how each provider's HTTP interface says a request and an answer."""
