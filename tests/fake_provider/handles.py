@@ -19,7 +19,7 @@ from tests.fake_provider.config import Config
 from tests.fake_provider.server import Server
 
 
-class _Handle:
+class Handle:
     """What both kinds have in common: everything goes over HTTP, as it would from elsewhere."""
 
     url = ""
@@ -27,13 +27,18 @@ class _Handle:
     trap_url = ""
     """Second port, to which redirects point; nobody should ever come there."""
 
+    def base_url(self, shape: str) -> str:
+        """Return the base URL of a format, as an endpoint's settings have it."""
+        root_url = self.url.removesuffix("/v1")
+        return root_url + {"gemini": "/v1beta", "ollama": ""}.get(shape, "/v1")
+
     def counts(self) -> dict[str, Any]:
         """Return the server's counters: totals, by model and by request key."""
         answer: dict[str, Any] = self._ask("GET", "counts")
         return answer
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the newest 2,000 requests with method, path, headers and body."""
+        """Return the newest 2,000 requests with method, path, headers, body and question."""
         answer: list[dict[str, Any]] = self._ask("GET", "requests")
         return answer
 
@@ -43,11 +48,11 @@ class _Handle:
         return answer
 
     def reset(self) -> None:
-        """Set all counters to zero and begin scripted faults anew."""
+        """Set all counters to zero, and begin scripted faults, limits and the clock anew."""
         self._ask("POST", "reset")
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Replace the configuration."""
+        """Replace the configuration; begin scripted faults, limits and the clock anew."""
         self._ask("POST", "config", config)
 
     def wait_until(self, **expected: Any) -> dict[str, Any]:
@@ -78,7 +83,7 @@ class _Handle:
             connection.close()
 
 
-class FakeProvider(_Handle):
+class FakeProvider(Handle):
     """A fake provider in this process, with a thread and a loop of its own.
 
     Args:
@@ -123,7 +128,7 @@ class FakeProvider(_Handle):
         await self._server.stop()
 
 
-class FakeProviderProcess(_Handle):
+class FakeProviderProcess(Handle):
     """A fake provider in a process of its own: its counters survive a kill -9 of the client.
 
     Args:

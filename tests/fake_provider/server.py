@@ -1,64 +1,25 @@
-"""The fake provider's server: OpenAI's chat completions on loopback, with counters."""
+"""The fake provider's server: four providers' formats on one port of loopback, with counters."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
-from collections import deque
-from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
-from tests.fake_provider import answers, faults
+from tests.fake_provider import answers, faults, kinds
+from tests.fake_provider.anthropic_shape import AnthropicShape
+from tests.fake_provider.calls import Call
 from tests.fake_provider.config import Config, ModelConfig
+from tests.fake_provider.counters import Counters, Tally
+from tests.fake_provider.gemini_shape import GeminiShape
+from tests.fake_provider.limits import Clock, Limits, in_header
+from tests.fake_provider.ollama_shape import OllamaShape
+from tests.fake_provider.openai_shape import OpenAIShape
+from tests.fake_provider.shapes import Failure, Shape
 from tests.fake_provider.wire import Connection, HttpRequest
 
-
-@dataclass(slots=True)
-class Tally:
-    """What was counted of one model, or of one request key."""
-
-    received: int = 0
-    """Requests that arrived whole."""
-    sent: int = 0
-    """Usable answers whose last byte the kernel took while the client was there."""
-    failed: int = 0
-    """Requests that were answered by an error or a planted fault."""
-    aborted: int = 0
-    """Requests whose client went away before the end."""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: Decimal = Decimal(0)
-    """US dollars billed; a model that was at work when its client left has billed nothing."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the numbers, money as text."""
-        return {**dataclasses.asdict(self), "cost_usd": str(self.cost_usd)}
-
-
-@dataclass(slots=True)
-class Counters:
-    """Everything that is counted; it lives in the server's process alone."""
-
-    total: Tally = field(default_factory=Tally)
-    models: dict[str, Tally] = field(default_factory=dict)
-    keys: dict[str, Tally] = field(default_factory=dict)
-    """By Idempotency-Key header."""
-    connections: int = 0
-    """Connections that brought a request, those of this control interface left out."""
-    peak_in_flight: int = 0
-    trap: list[dict[str, Any]] = field(default_factory=list)
-    """Requests at the second port, to which redirects point."""
-    requests: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=2000))
-    """The newest requests, with headers and body."""
-
-    def of(self, model: str, key: str) -> tuple[Tally, ...]:
-        """Return the tallies that a request counts in."""
-        mine = [self.total, self.models.setdefault(model, Tally())]
-        if key:
-            mine.append(self.keys.setdefault(key, Tally()))
-        return tuple(mine)
+_OPENAI, _ANTHROPIC = OpenAIShape(), AnthropicShape()
+SHAPES: tuple[Shape, ...] = (_OPENAI, _ANTHROPIC, GeminiShape(), OllamaShape())
 
 
 class Server:
@@ -72,14 +33,21 @@ class Server:
         """Base URL with `/v1`, as an endpoint's settings have it."""
         self.trap_url = ""
         self._flying: dict[str, int] = {}
-        self._scripted: dict[str, int] = {}
         self._open: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin scripts, limits and clock anew."""
+        self._scripted: dict[str, int] = {}
+        self._clock = Clock(self.config.time_scale)
+        self._limits = {name: Limits(model) for name, model in self.config.models.items()}
 
     async def start(self, port: int = 0) -> None:
         """Listen on loopback; port 0 takes a free one."""
         self.url = f"http://127.0.0.1:{await self._listen(self._serve, port)}/v1"
         self.trap_url = f"http://127.0.0.1:{await self._listen(self._serve_trap, 0)}"
+        self._begin()
 
     async def stop(self) -> None:
         """Close the ports and all connections, and let their tasks end."""
@@ -93,16 +61,10 @@ class Server:
 
     def counts(self) -> dict[str, Any]:
         """Return all counters as JSON data."""
-        numbers = self.counters
         return {
-            **numbers.total.to_json(),
+            **self.counters.to_json(),
             "in_flight": sum(self._flying.values()),
-            "peak_in_flight": numbers.peak_in_flight,
-            "connections": numbers.connections,
             "open_connections": sum(each.counted for each in self._open),
-            "trap": len(numbers.trap),
-            "models": {name: each.to_json() for name, each in numbers.models.items()},
-            "keys": {name: each.to_json() for name, each in numbers.keys.items()},
         }
 
     async def _listen(self, serve: Any, port: int) -> int:
@@ -119,7 +81,7 @@ class Server:
         await connection.reply_json(200, {})
 
     async def _serve(self, connection: Connection, request: HttpRequest) -> None:
-        path = request.path.partition("?")[0]
+        path = request.bare_path
         if path.startswith("/_control/"):
             await self._control(connection, request, path.removeprefix("/_control/"))
             return
@@ -127,14 +89,19 @@ class Server:
             connection.counted = True
             self.counters.connections += 1
         self.counters.requests.append(_logged(request))
-        route = (request.method, path)
-        if route == ("POST", "/v1/chat/completions"):
-            await self._chat(connection, request)
-        elif route == ("GET", "/v1/models"):
-            models = [{"id": name, "object": "model"} for name in self.config.models]
-            await connection.reply_json(200, {"object": "list", "data": models})
+        shape = _shape_of(request)
+        asked = request.method == "POST" and shape.takes(request)
+        listed = request.method == "GET" and path == shape.models_path
+        if "key" in request.query:
+            self.counters.offences += 1
+            words = "A key in a URL is written into logs; send it in a header."
+            await _fail(connection, shape, Failure(400, words, "request"))
+        elif asked:
+            await self._ask(connection, request, shape)
+        elif listed:
+            await self._list(connection, request, shape)
         else:
-            await connection.reply_json(404, faults.error_body("no such path", "not_found"))
+            await _fail(connection, shape, Failure(404, "no such path", "request"))
 
     async def _control(self, connection: Connection, request: HttpRequest, verb: str) -> None:
         reply: object = {}
@@ -146,29 +113,41 @@ class Server:
             reply = self.counters.trap
         elif verb == "reset":
             self.counters = Counters()
-            self._scripted.clear()
+            self._begin()
         elif verb == "config":
             try:
                 self.config = Config.from_json(json.loads(request.body))
             except (ValueError, TypeError, KeyError) as error:
-                await connection.reply_json(400, faults.error_body(str(error), "config"))
+                await _fail(connection, _OPENAI, Failure(400, str(error), "request"))
                 return
-            self._scripted.clear()
+            self._begin()
         else:
             await connection.reply_json(404, {})
             return
         await connection.reply_json(200, reply)
 
-    async def _chat(self, connection: Connection, request: HttpRequest) -> None:
-        """Count a request, answer it and count how that ended."""
-        try:
-            body = json.loads(request.body)
-            key = request.headers.get("idempotency-key", "")
-            question = answers.read_question(body, self.config.seed, key)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            await connection.reply_json(400, faults.error_body(str(error), "invalid_request_error"))
+    async def _list(self, connection: Connection, request: HttpRequest, shape: Shape) -> None:
+        refused = self._wrong_key(shape, request, self.config.key)
+        if refused is not None:
+            await _fail(connection, shape, refused)
             return
+        await connection.reply_json(200, shape.models(list(self.config.models)))
+
+    async def _ask(self, connection: Connection, request: HttpRequest, shape: Shape) -> None:
+        """Count a request, answer it and count how that ended."""
+        key = request.headers.get("idempotency-key", "")
+        try:
+            question = shape.read(request, json.loads(request.body))
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            words = f"{type(error).__name__}: {error}"
+            await _fail(connection, shape, Failure(400, words, "request"))
+            return
+        self.counters.requests[-1]["question"] = {"shape": shape.name, **question.to_json()}
+        question = question.seeded(self.config.seed, key)
         name = question.model
+        model = self.config.models.get(name, ModelConfig())
+        said = answers.answer(question, model)
+        call = Call(connection, request, shape, question, model, said, self.trap_url, self._clock)
         tallies = self.counters.of(name, key)
         attempt = tallies[2].received if key else 0
         for tally in tallies:
@@ -178,94 +157,69 @@ class Server:
         self.counters.peak_in_flight = max(self.counters.peak_in_flight, flying)
         outcome = "aborted"
         try:
-            fault = await self._answer(connection, request, question, tallies, attempt)
-            outcome = "sent" if fault in faults.GOOD else "failed"
+            fault = await self._answer(call, tallies, attempt)
+            outcome = "sent" if fault in kinds.GOOD else "failed"
         finally:
             self._flying[name] -= 1
             for tally in tallies:
                 setattr(tally, outcome, getattr(tally, outcome) + 1)
 
-    async def _answer(
-        self,
-        connection: Connection,
-        request: HttpRequest,
-        question: answers.Question,
-        tallies: tuple[Tally, ...],
-        attempt: int,
-    ) -> str:
-        """Answer a question and return the fault with which that was done."""
-        model = self.config.models.get(question.model)
-        refused = self._refusal(request, question.model, model)
-        if refused is not None or model is None:
-            status, error = refused or (500, {})
-            await connection.reply_json(status, error)
-            return str(status)
-        number = self._scripted.get(question.model, 0)
-        self._scripted[question.model] = number + 1
-        fault = answers.fault(question, model, number, attempt)
-        if model.max_in_flight and self._flying[question.model] > model.max_in_flight:
-            fault = "429"
-        if fault not in faults.BILLED:
-            await faults.answer(self._call(connection, request, model, {}), fault)
-            return fault
-        await asyncio.sleep(answers.latency_s(question, model, attempt))
-        said = answers.answer(question, model)
-        for tally in tallies:
-            tally.input_tokens += said.input_tokens
-            tally.output_tokens += said.output_tokens
-            tally.cost_usd += (
-                model.input_usd_per_mtok * said.input_tokens
-                + model.output_usd_per_mtok * said.output_tokens
-            ) / 1_000_000
-        completion = _completion(question.model, said, request)
-        await faults.answer(self._call(connection, request, model, completion), fault)
-        return fault
+    async def _answer(self, call: Call, tallies: tuple[Tally, ...], attempt: int) -> str:
+        """Answer a question and return the fault or status with which that was done."""
+        question, model, name = call.question, call.model, call.question.model
+        refused = self._wrong_key(call.shape, call.request, model.key or self.config.key)
+        if refused is None and name not in self.config.models:
+            refused = Failure(404, f"The model '{name}' does not exist", "model")
+        if refused is not None:
+            await call.fail(refused)
+            return "refused"
+        number = self._scripted.get(name, 0)
+        self._scripted[name] = number + 1
+        is_out = self._limits[name].is_out(self._clock.now_s)
+        wait = None if is_out else self._wait(call)
+        if wait is not None:
+            for tally in tallies:
+                tally.limited += 1
+            await faults.refuse(call, wait)
+            return "limited"
+        fault = model.outage_kind if is_out else answers.fault(question, model, number, attempt)
+        objection = kinds.objection(fault, call.shape.name, stream=question.stream)
+        if fault in kinds.BILLED and not objection:
+            await call.sleep(answers.latency_s(question, model, attempt))
+            for tally in tallies:
+                tally.bill(call.said, model)
+        return await faults.answer(call, fault)
 
-    def _call(
-        self,
-        connection: Connection,
-        request: HttpRequest,
-        model: ModelConfig,
-        completion: dict[str, Any],
-    ) -> faults.Call:
-        return faults.Call(connection, request, model, completion, self.trap_url)
+    def _wait(self, call: Call) -> str | None:
+        """Return the Retry-After of a request over a limit, or None and count the request."""
+        name, model, said = call.question.model, call.model, call.said
+        if model.max_in_flight and self._flying[name] > model.max_in_flight:
+            return model.retry_after
+        used = said.input_tokens + said.output_tokens
+        wait_s = self._limits[name].wait_s(self._clock.now_s, used)
+        return in_header(self._clock.true_s(wait_s)) if wait_s else None
 
-    def _refusal(
-        self, request: HttpRequest, name: str, model: ModelConfig | None
-    ) -> tuple[int, dict[str, Any]] | None:
-        """Return status and body for a wrong key or an unknown model, or None."""
-        due = (model.key if model else "") or self.config.key
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+    def _wrong_key(self, shape: Shape, request: HttpRequest, due: str) -> Failure | None:
+        """Return the failure of a request that brings another key than is due."""
+        given = shape.key(request)
         if due and given != due:
-            words = f"Incorrect API key provided: {given}"
-            return 401, faults.error_body(words, "invalid_request_error", "invalid_api_key")
-        if model is None:
-            words = f"The model '{name}' does not exist"
-            return 404, faults.error_body(words, "invalid_request_error", "model_not_found")
+            return Failure(401, f"Incorrect API key provided: {given}", "key")
         return None
 
 
-def _completion(name: str, said: answers.Answer, request: HttpRequest) -> dict[str, Any]:
-    return {
-        "id": f"fake-{request.headers.get('idempotency-key', '')[:12]}",
-        "object": "chat.completion",
-        "created": 0,
-        "model": name,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": said.text},
-                "finish_reason": said.finish_reason,
-            }
-        ],
-        "usage": {
-            "prompt_tokens": said.input_tokens,
-            "completion_tokens": said.output_tokens,
-            "total_tokens": said.input_tokens + said.output_tokens,
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0},
-        },
-    }
+def _shape_of(request: HttpRequest) -> Shape:
+    """Return the format of a request, which for the path of OpenAI's models its key decides."""
+    if request.bare_path == "/v1/models" and "x-api-key" in request.headers:
+        return _ANTHROPIC
+    for shape in SHAPES:
+        if shape.takes(request) or request.bare_path == shape.models_path:
+            return shape
+    return _OPENAI
+
+
+async def _fail(connection: Connection, shape: Shape, failure: Failure) -> None:
+    status, body = shape.error(failure)
+    await connection.reply_json(status, body)
 
 
 def _logged(request: HttpRequest) -> dict[str, Any]:

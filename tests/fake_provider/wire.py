@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import http
 import json
+import socket
+import struct
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -20,6 +23,16 @@ class HttpRequest:
     headers: dict[str, str]
     """Names in lower case."""
     body: bytes
+
+    @property
+    def bare_path(self) -> str:
+        """The path without its query."""
+        return self.path.partition("?")[0]
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The fields of the query."""
+        return urllib.parse.parse_qs(self.path.partition("?")[2], keep_blank_values=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +87,13 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once."""
         if self._transport is not None:
+            self._transport.abort()
+
+    def reset(self) -> None:
+        """Close at once so that the client hears of a reset, and of no end."""
+        if self._transport is not None:
+            raw = self._transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
     async def write(self, data: bytes) -> None:
