@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bmad_nb.engine.schedule import Rank, Ready, Schedule
-from bmad_nb.errors import BudgetExceeded
 from bmad_nb.events import Journal, TaskEnded, TaskRow, TaskState
 from bmad_nb.plan import Step
 
@@ -35,6 +34,7 @@ class Performer(Protocol):
 
         Raises:
             BudgetExceeded: a limit stops the whole run.
+            AnswerNeeded: so does a task that waits for a person.
         """
         ...
 
@@ -102,6 +102,7 @@ class Engine:
 
         Raises:
             BudgetExceeded: a limit stopped it; what was running was let finish.
+            AnswerNeeded: a task waits for a person; the same.
             asyncio.CancelledError: after everything that ran was broken off.
             StoreError: an outcome could not be written down; nothing was begun after that.
         """
@@ -161,8 +162,6 @@ class Engine:
         try:
             ended = await self._performer.in_time(step, lane)
             self._ended.append(ended)
-        except BudgetExceeded as error:
-            self._halt(error)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  (raised again by `run`, once)
@@ -188,13 +187,26 @@ class Engine:
             raise asyncio.CancelledError
         task = asyncio.current_task()
         self._idle |= {task} if task else set()
-        self.give_back()
-        await asyncio.sleep(seconds)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._resting, (rank, turn))
-        self._wake.set()
-        await turn
-        self._idle -= {task} if task else set()
+        self.give_back()
+        try:
+            await asyncio.sleep(seconds)
+            heapq.heappush(self._resting, (rank, turn))
+            self._wake.set()
+            await turn
+        except asyncio.CancelledError:
+            if not turn.done() or turn.cancelled():
+                self._forget(rank, turn)
+            raise
+        finally:
+            self._idle -= {task} if task else set()
+
+    def _forget(self, rank: Rank, turn: asyncio.Future[None]) -> None:
+        """Take a task that is cut off while it waits out of the queue; its slot was given back."""
+        self._free -= 1  # `_do` gives one back, too
+        if (rank, turn) in self._resting:
+            self._resting.remove((rank, turn))
+            heapq.heapify(self._resting)
 
     async def _break_off(self) -> None:
         running = list(self._running)

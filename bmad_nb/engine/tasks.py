@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from bmad_nb import expressions, prompts
-from bmad_nb.engine.calls import Ask, Calls, Now
-from bmad_nb.engine.causes import again, error_of
+from bmad_nb.calls.calls import Calls, Now
+from bmad_nb.calls.retries import attempts
 from bmad_nb.engine.result import TaskResult
 from bmad_nb.engine.run import Ended, Lane
+from bmad_nb.engine.work import Facts, Tools, Work, plain
 from bmad_nb.errors import (
+    AnswerNeeded,
     BmadError,
     BudgetExceeded,
+    CircuitOpen,
     OutputInvalid,
     TaskFailed,
     TemplateError,
@@ -24,51 +27,12 @@ from bmad_nb.errors import (
 )
 from bmad_nb.events import CallRow, Event, TaskEnded, TaskRow, TaskState
 from bmad_nb.messages import Message
-from bmad_nb.plan import Assignment, Fallback, Retries, Step
+from bmad_nb.plan import Assignment, Fallback, Step
 from bmad_nb.secrets import redact
 from bmad_nb.workflow import output
 
 MOST_REPAIRS = 2
 """How often an LLM is told what is wrong with the form of its answer."""
-Facts = dict[str, Any]
-"""Fields of a task's row, as far as they are known."""
-
-
-class Tools(Protocol):
-    """What the engine is given to act on the world; all else it does itself."""
-
-    def ask(
-        self, step: Step, assignment: Assignment, messages: tuple[Message, ...], number: int
-    ) -> Ask:
-        """Return the call that asks `assignment`'s LLM; `number` counts the task's calls from 1."""
-        ...
-
-    def call(self, step: Step, arguments: Mapping[str, Any]) -> Awaitable[Any]:
-        """Call the function of a `python` step."""
-        ...
-
-    def wait_s(self, retries: Retries, number: int) -> float:
-        """Return the seconds to wait after the failed attempt `number`."""
-        ...
-
-
-@dataclasses.dataclass(slots=True)
-class _Work:
-    """A task while it is being done."""
-
-    step: Step
-    facts: Facts
-    calls: int = 0
-    cost_usd: Decimal | None = Decimal(0)
-    rung: int = 0
-    sealed: TaskRow | None = None
-    """The outcome, once it is durable together with its call's."""
-
-    def paid(self, call: CallRow) -> None:
-        if call.cost_usd is None or self.cost_usd is None:
-            self.cost_usd = self.cost_usd if call.billed == "no" else None
-        else:
-            self.cost_usd += call.cost_usd
 
 
 class Tasks:
@@ -126,7 +90,7 @@ class Tasks:
         Raises:
             BudgetExceeded: a limit stops the whole run.
         """
-        work = _Work(step, self._begun.pop(step.id))
+        work = Work(step, self._begun.pop(step.id))
         limit_s = step.limits.time_s if step.limits else None
         try:
             async with asyncio.timeout(limit_s):
@@ -135,8 +99,17 @@ class Tasks:
             error = TaskFailed(
                 f"Task {step.id!r} took longer than its {limit_s:g} s.", hint="Raise limits.time."
             )
-            row = self._failed(self._reckoned(work), error)
+            row = self._in_its_place(work, error)
         return Ended(row, is_stored=row is work.sealed)
+
+    def _in_its_place(self, work: Work, error: BmadError) -> TaskRow:
+        """Return what the first fallback gives that takes no time, or else the failure."""
+        for rung, fallback in enumerate(work.step.fallbacks, start=1):
+            if fallback.kind in {"value", "skip", "stored"}:
+                work.rung = rung
+                with contextlib.suppress(TaskFailed):  # nothing is stored
+                    return self._without_asking(work, fallback, None)
+        return self._failed(self._reckoned(work), error)
 
     def settled(self, row: TaskRow) -> None:
         """Let other steps read a durable outcome."""
@@ -179,30 +152,43 @@ class Tasks:
 
     # --- the ladder of fallbacks ----------------------------------------------------------------
 
-    async def _down_the_ladder(self, work: _Work, lane: Lane) -> TaskRow:
-        """Try the task as it is written, and then each fallback, until one gives a result."""
-        first: BmadError | None = None
-        for rung, fallback in enumerate((None, *work.step.fallbacks)):
-            work.rung = rung
-            try:
-                return await self._on_rung(work, lane, fallback)
-            except BudgetExceeded as error:
-                if error.on_limit == "pause":
-                    raise
-                first = first or error
-            except BmadError as error:
-                first = first or error
-        return self._failed(self._reckoned(work), first or TaskFailed("Nothing was tried."))
+    async def _down_the_ladder(self, work: Work, lane: Lane) -> TaskRow:
+        """Try the task as it is written, and then each fallback, until one gives a result.
 
-    async def _on_rung(self, work: _Work, lane: Lane, fallback: Fallback | None) -> TaskRow:
+        Raises:
+            BudgetExceeded: a limit stops the run.
+            AnswerNeeded: a person is to answer, and has not.
+        """
+        step, answer = work.step, self._tools.answer(work.step)
+        errors: list[BmadError] = []
+        for rung, fallback in enumerate((None, *step.fallbacks)):
+            work.rung = rung
+            if answer is not None and not (fallback and fallback.kind == "human"):
+                continue  # a person has answered already: nothing else is tried again
+            if fallback and fallback.on_limit and not isinstance(errors[-1], BudgetExceeded):
+                continue
+            try:
+                return await self._on_rung(work, lane, fallback, answer)
+            except AnswerNeeded:
+                raise
+            except BmadError as error:
+                if isinstance(error, BudgetExceeded) and error.on_limit == "pause":
+                    raise
+                errors.append(error)
+        for each in errors:
+            if isinstance(each, BudgetExceeded) and each.on_limit == "degrade":
+                raise each
+        nothing = TaskFailed(f"No person was asked about task {step.id!r}, and one has answered.")
+        return self._failed(self._reckoned(work), errors[0] if errors else nothing)
+
+    async def _on_rung(
+        self, work: Work, lane: Lane, fallback: Fallback | None, answer: str | None
+    ) -> TaskRow:
         step = work.step
         if fallback is None and step.verb == "python":
             return await self._call(work, lane)
-        if fallback is not None and fallback.kind == "value":
-            return self._ended(self._reckoned(work), "done", value=fallback.value)
-        if fallback is not None and fallback.kind == "skip":
-            because = "It failed, and may be left out."
-            return self._ended(self._reckoned(work), "skipped", skipped_because=because)
+        if fallback is not None and fallback.kind in {"value", "skip", "stored", "human"}:
+            return self._without_asking(work, fallback, answer)
         assignment = fallback.llm if fallback and fallback.llm else step.assignment
         turns = step.turns
         if fallback is not None and fallback.prompt is not None:
@@ -210,6 +196,32 @@ class Tasks:
         if assignment is None:
             raise TaskFailed(f"Task {step.id!r} has no LLM.")
         return await self._asked(work, lane, assignment, self._messages(step, turns))
+
+    def _without_asking(self, work: Work, fallback: Fallback, answer: str | None) -> TaskRow:
+        """Return what a fallback gives that asks no LLM."""
+        step, facts = work.step, self._reckoned(work)
+        match fallback.kind:
+            case "value":
+                return self._ended(facts, "done", value=fallback.value)
+            case "skip":
+                because = "It failed, and may be left out."
+                return self._ended(facts, "skipped", skipped_because=because)
+            case "stored":
+                row, text = self._tools.stored(step)
+                self._texts[step.id] = text
+                kept = {name: getattr(row, name) for name in ("value", "call_id", "llm")}
+                origin = row.kept_from or row.run_id
+                return self._ended(facts, "done", **kept, simulated=row.simulated, kept_from=origin)
+        if answer is None:
+            needed = AnswerNeeded(
+                f"Task {step.id!r} waits for a person: "
+                f"{prompts.fill(fallback.question or '', self.names)}",
+                hint=f'Answer it: %bmad resume {self._run_id} --answer {step.id}="…"',
+            )
+            needed.task = step.id
+            raise needed
+        value = answer if step.schema is None else output.read_answer(answer, step.schema)
+        return self._ended(facts, "done", value=value)
 
     # --- LLMs -----------------------------------------------------------------------------------
 
@@ -222,27 +234,28 @@ class Tasks:
         return tuple(messages)
 
     async def _asked(
-        self, work: _Work, lane: Lane, assignment: Assignment, messages: tuple[Message, ...]
+        self, work: Work, lane: Lane, assignment: Assignment, messages: tuple[Message, ...]
     ) -> TaskRow:
         """Ask, and ask again as the step's retries say.
 
         Raises:
             BmadError: the last attempt failed.
         """
-        retries, number = work.step.retries, 1
-        while True:
+
+        async def once(_number: int) -> TaskRow:
             try:
                 return await self._repaired(work, assignment, messages)
-            except BudgetExceeded:
+            except OutputInvalid:
+                work.unusable += 1
                 raise
-            except BmadError as error:
-                if number >= retries.attempts or not again(type(error).__name__, retries):
-                    raise
-            await lane.rest(self._tools.wait_s(retries, number))
-            number += 1
+            except CircuitOpen as error:  # nobody waits where something else can be tried
+                error.retryable = work.rung == len(work.step.fallbacks)
+                raise
+
+        return await attempts(once, work.step.retries, lane.rest)
 
     async def _repaired(
-        self, work: _Work, assignment: Assignment, messages: tuple[Message, ...]
+        self, work: Work, assignment: Assignment, messages: tuple[Message, ...]
     ) -> TaskRow:
         """Ask, and tell the LLM at most twice what is wrong with the form of its answer."""
         repairs_left = MOST_REPAIRS
@@ -254,15 +267,21 @@ class Tasks:
             repairs_left -= 1
 
     async def _once(
-        self, work: _Work, assignment: Assignment, messages: tuple[Message, ...]
+        self, work: Work, assignment: Assignment, messages: tuple[Message, ...]
     ) -> CallRow:
         work.calls += 1
-        ask = self._tools.ask(work.step, assignment, messages, work.calls)
-        ask = dataclasses.replace(ask, seal=lambda call: self._seal(work, call))
+        ask = await self._tools.ask(
+            work.step, assignment, messages, number=work.calls, sample=work.unusable
+        )
+        ask = dataclasses.replace(
+            ask,
+            seal=lambda call: self._seal(work, call),
+            is_usable=lambda call: self._is_usable(work.step, call),
+        )
         call = await self.calls.ask(ask)
         self.calls.rows.pop(call.call_id, None)  # it is in the store, and here no more needed
         if call.state != "answered":
-            raise error_of(call)
+            raise self.calls.error_of(call)
         return call
 
     def _told(
@@ -286,7 +305,7 @@ class Tasks:
             return (*messages, Message("assistant", call.text or ""), told)
         return messages
 
-    def _seal(self, work: _Work, call: CallRow) -> tuple[Event, ...]:
+    def _seal(self, work: Work, call: CallRow) -> tuple[Event, ...]:
         """Return the task's outcome, to be durable together with the call's, if it has one."""
         work.paid(call)
         if call.state != "answered":
@@ -303,26 +322,33 @@ class Tasks:
             llm=call.llm,
             simulated=call.simulated,
         )
-        self._texts[work.step.id] = call.text or ""
+        if work.step.schema is None or value is not None:  # null is a value, not the text of one
+            self._texts[work.step.id] = call.text or ""
         return (TaskEnded(work.sealed),)
+
+    def _is_usable(self, step: Step, call: CallRow) -> bool:
+        """Return whether a stored answer of another run has the form that this task wants."""
+        try:
+            self._value(step, call)
+        except OutputInvalid:
+            return False
+        return True
 
     def _value(self, step: Step, call: CallRow) -> Any:
         return None if step.schema is None else output.read_answer(call.text or "", step.schema)
 
     # --- functions ------------------------------------------------------------------------------
 
-    async def _call(self, work: _Work, lane: Lane) -> TaskRow:
-        step, retries = work.step, work.step.retries
+    async def _call(self, work: Work, lane: Lane) -> TaskRow:
+        step = work.step
         arguments = {name: self._argument(v) for name, v in (step.arguments or {}).items()}
-        while True:
+
+        async def once(_number: int) -> TaskRow:
             work.calls += 1
-            try:
-                value = await self._called(step, arguments)
-                return self._ended(self._reckoned(work), "done", value=value)
-            except BmadError as error:
-                if work.calls >= retries.attempts or not again(type(error).__name__, retries):
-                    raise
-            await lane.rest(self._tools.wait_s(retries, work.calls))
+            value = await self._called(step, arguments)
+            return self._ended(self._reckoned(work), "done", value=value)
+
+        return await attempts(once, step.retries, lane.rest)
 
     def _argument(self, value: Any) -> Any:
         """Return a value with the holes of its texts filled, however deep they stand."""
@@ -346,7 +372,7 @@ class Tasks:
 
     # --- outcomes -------------------------------------------------------------------------------
 
-    def _reckoned(self, work: _Work) -> Facts:
+    def _reckoned(self, work: Work) -> Facts:
         """Return the facts with what the task took so far."""
         return {
             **work.facts,
@@ -365,27 +391,3 @@ class Tasks:
 
     def _ended(self, facts: Facts, state: TaskState, **fields: Any) -> TaskRow:
         return TaskRow(**facts, state=state, ended_utc=self._now(), **fields)
-
-
-def plain(value: Any) -> Any:
-    """Return a value as the JSON that is stored.
-
-    Raises:
-        TaskFailed: it is not made of what JSON has.
-    """
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    try:
-        return json.loads(json.dumps(value, allow_nan=False, default=_field_of))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TaskFailed(
-            f"A {type(value).__name__} cannot be stored: {error}.",
-            hint="Give text, finite numbers, lists and dictionaries.",
-        ) from None
-
-
-def _field_of(value: Any) -> Any:
-    """Return another task's result as its value; let JSON refuse all else."""
-    if isinstance(value, TaskResult):
-        return value["output"]
-    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -11,14 +11,19 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
-from bmad_nb.errors import BadAnswer, BudgetExceeded, LLMError, TimedOut
+from bmad_nb.calls import outcomes
+from bmad_nb.calls.hedging import first_answer
+from bmad_nb.calls.retries import attempts, error_of
+from bmad_nb.errors import BadAnswer, BmadError, BudgetExceeded, LLMError, TimedOut
 from bmad_nb.events import CallEnded, CallIntended, CallRow, Event, Journal
 from bmad_nb.messages import Completion, Request, Usage, defect_of
-from bmad_nb.secrets import redact
+from bmad_nb.plan import Retries
 
 Now = Callable[[], str]
+ONCE = Retries()
+"""No further attempt."""
 
 
 class Purse(Protocol):
@@ -37,6 +42,28 @@ class Purse(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """What paces the calls of an LLM; `turn` is its own affair."""
+
+    async def enter(self, tokens: int) -> Any:
+        """Wait for one's turn, or raise CircuitOpen."""
+        ...
+
+    def leave(self, turn: Any, error: BaseException | None, tokens: int | None) -> None:
+        """Take note of how the call ended, and of the tokens that it used."""
+        ...
+
+
+class OpenGate:
+    """A gate for what needs no pacing."""
+
+    async def enter(self, tokens: int) -> None:
+        """Let through at once."""
+
+    def leave(self, turn: Any, error: BaseException | None, tokens: int | None) -> None:
+        """Take no note."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ask:
     """One call to be made."""
@@ -53,8 +80,14 @@ class Ask:
     purse: Purse
     timeout_s: float
     """Most seconds for the call."""
+    gate: Gate
+    """Lets the call through when it is its turn."""
     seal: Callable[[CallRow], Sequence[Event]] = lambda _row: ()
     """Returns what is to be committed together with the outcome."""
+    is_usable: Callable[[CallRow], bool] = lambda _row: True
+    """Returns whether a stored answer of another run may serve."""
+    hedge_s: float | None = None
+    """Seconds after which it is sent once more beside the first; None is never."""
 
 
 class Progress(Protocol):
@@ -73,11 +106,22 @@ class Calls:
         now: the time as ISO text.
         limit: most calls of a batch in flight at a time.
         progress: told of each row as it changes.
+        retries: when a call of a batch is made again.
     """
 
-    def __init__(self, journal: Journal, now: Now, *, limit: int, progress: Progress) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        now: Now,
+        *,
+        limit: int,
+        progress: Progress,
+        retries: Retries = ONCE,
+    ) -> None:
         """Start nothing yet."""
         self._journal, self._now, self._progress = journal, now, progress
+        self._retries = retries
+        self._errors: dict[str, LLMError] = {}
         self._slots = asyncio.Semaphore(limit)
         self._first: dict[str, asyncio.Future[CallRow]] = {}
         self.rows: dict[str, CallRow] = {}
@@ -120,14 +164,30 @@ class Calls:
 
     def _stored(self, ask: Ask) -> CallRow | None:
         """Return a stored answer; where a new one is wanted, only one that this run made."""
-        run_id = ask.row.run_id if ask.request.fresh else ""
-        return self._journal.stored(ask.row.request_key, run_id)
+        own = ask.row.run_id
+        stored = self._journal.stored(ask.row.request_key, own if ask.request.fresh else "")
+        if stored is None or stored.run_id == own or ask.is_usable(stored):
+            return stored
+        return self._journal.stored(ask.row.request_key, own)
 
     async def _one(self, ask: Ask) -> None:
+        """Ask until there is an answer, as often as is allowed."""
+
+        async def once(number: int) -> None:
+            row = await self.ask(numbered(ask, number))
+            if row.state != "answered":
+                raise self.error_of(row)
+
         try:
-            await self.ask(ask)
+            await attempts(once, self._retries, asyncio.sleep)
         except BudgetExceeded as error:
             self.exceeded = self.exceeded or error
+        except LLMError:
+            pass  # its row says it
+
+    def error_of(self, row: CallRow) -> BmadError:
+        """Return the error of a call that failed."""
+        return self._errors.pop(row.call_id, None) or error_of(row)
 
     async def ask(self, ask: Ask) -> CallRow:
         """Return the outcome of one ask, an error among the outcomes.
@@ -155,17 +215,16 @@ class Calls:
                 row = await (
                     self._send(ask) if stored is None else self._end(ask, self._copy(ask, stored))
                 )
-        except BaseException as error:
+        except BaseException:
             del self._first[key]
-            if isinstance(error, BudgetExceeded):
-                first.set_exception(error)
-                first.exception()  # looked at: nobody may be waiting
-            else:
-                first.cancel()
+            first.cancel()  # limits are each one's own: the next takes its place
             raise
-        first.set_result(row)
         if row.state != "answered":
             del self._first[key]  # a further attempt is sent again
+        if row.error_kind == "TimedOut":  # so are deadlines
+            first.cancel()
+        else:
+            first.set_result(row)
         return row
 
     async def _end(self, ask: Ask, row: CallRow) -> CallRow:
@@ -175,13 +234,34 @@ class Calls:
         return row
 
     async def _send(self, ask: Ask) -> CallRow:
-        """Reserve, write down the intent, send, settle, write down the outcome."""
+        """Send, once more beside it if it is slow and that is wished, and return the outcome."""
+        if ask.hedge_s is None:
+            return await self._paced(ask)
+        beside = numbered(ask, "h")
+        return await first_answer(
+            lambda: self._paced(ask), lambda: self._paced(beside), ask.hedge_s
+        )
+
+    async def _paced(self, ask: Ask) -> CallRow:
+        """Wait for its turn, send, and write down what came of it."""
         if self.exceeded is not None:
             raise self.exceeded
-        reservation = await ask.purse.reserve(ask.request)
-        if self.exceeded is not None:
-            ask.purse.give_back(reservation)
-            raise self.exceeded
+        try:
+            turn = await ask.gate.enter(ask.request.likely_tokens)
+        except LLMError as error:
+            return await self._end(ask, self._failed(ask, ask.row, error, 0.0))
+        problem: BaseException | None = asyncio.CancelledError()
+        row: CallRow | None = None
+        try:
+            row, problem = await self._sent(ask)
+        finally:
+            tokens = 0 if row is None else outcomes.tokens_of(row)
+            ask.gate.leave(turn, problem, tokens)
+        return await self._end(ask, row)
+
+    async def _sent(self, ask: Ask) -> tuple[CallRow, LLMError | None]:
+        """Reserve, write down the intent, send and settle; return the outcome and its error."""
+        reservation = await self._reserved(ask)
         row = dataclasses.replace(
             ask.row, started_utc=self._now(), reserved_usd=getattr(reservation, "amount_usd", None)
         )
@@ -193,18 +273,40 @@ class Calls:
         self._progress(row)
         clock = asyncio.get_running_loop().time
         sent = clock()
+        problem: LLMError | None = None
         try:
-            row = ask.score(self._answered(ask, row, await self._complete(ask)))
+            completion = await self._complete(ask)
+            row = outcomes.answered(row, completion, ask.cost(completion.usage), self._now())
+            row = ask.score(row)
         except LLMError as error:
-            row = self._failed(row, error, clock() - sent)
+            problem = error
+            row = self._failed(ask, row, error, clock() - sent)
         except asyncio.CancelledError:
-            self._keep(self._broken_off(row))
+            self._keep(outcomes.broken_off(row, self._now()))
             ask.purse.settle(reservation, None)
             raise
         unbilled = Decimal(0) if row.billed == "no" else None  # None keeps the worst case
         cost_usd = unbilled if row.cost_usd is None else row.cost_usd
-        ask.purse.settle(reservation, cost_usd, _tokens(row))
-        return await self._end(ask, row)
+        ask.purse.settle(reservation, cost_usd, outcomes.tokens_of(row))
+        return row, problem
+
+    async def _reserved(self, ask: Ask) -> object:
+        """Hold back the worst case of a call.
+
+        Raises:
+            BudgetExceeded: it does not fit, or another call of the batch did not.
+        """
+        reservation = await ask.purse.reserve(ask.request)
+        if self.exceeded is not None:
+            ask.purse.give_back(reservation)
+            raise self.exceeded
+        return reservation
+
+    def _failed(self, ask: Ask, row: CallRow, error: LLMError, elapsed_s: float) -> CallRow:
+        """Return the row of a failure, and keep the error itself for whoever tries again."""
+        cost_usd = None if error.usage is None else ask.cost(error.usage)
+        self._errors[row.call_id] = error
+        return outcomes.failed(row, error, elapsed_s, cost_usd, self._now())
 
     async def _complete(self, ask: Ask) -> Completion:
         try:
@@ -238,79 +340,21 @@ class Calls:
             )
         return completion
 
-    def _answered(self, ask: Ask, row: CallRow, completion: Completion) -> CallRow:
-        usage = completion.usage
-        cost_usd = ask.cost(usage)
-        return dataclasses.replace(
-            row,
-            state="answered",
-            text=redact(completion.text),  # as the store keeps it
-            finish_reason=_word(completion.finish_reason),
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cached_input_tokens=usage.cached_input_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cost_usd=cost_usd,
-            original_cost_usd=cost_usd,
-            latency_s=completion.latency_s,
-            original_latency_s=completion.latency_s,
-            first_token_s=completion.first_token_s,
-            billed="yes",
-            ended_utc=self._now(),
-        )
-
-    def _broken_off(self, row: CallRow) -> CallRow:
-        return dataclasses.replace(row, state="cancelled", billed="maybe", ended_utc=self._now())
-
-    def _failed(self, row: CallRow, error: LLMError, elapsed_s: float) -> CallRow:
-        return dataclasses.replace(
-            row,
-            state="failed",
-            error=redact(error.what),
-            error_kind=type(error).__name__,
-            error_hint=redact(error.hint),
-            billed=error.billed,
-            cost_usd=Decimal(0) if error.billed == "no" else None,
-            latency_s=elapsed_s,
-            ended_utc=self._now(),
-        )
-
     def _copy(self, ask: Ask, source: CallRow) -> CallRow:
-        """Return the outcome of an equal request as a row of this ask, which costs nothing."""
-        row = dataclasses.replace(
-            source,
-            **{name: getattr(ask.row, name) for name in _OWN},
-            cost_usd=Decimal(0),
-            reserved_usd=None,
-            latency_s=0.0,
-            billed="no",
-            from_store=source.state == "answered",
-            started_utc=self._now(),
-            ended_utc=self._now(),
-        )
-        return ask.score(row)
+        """Return the outcome of an equal request as a row of this ask, with its own score."""
+        return ask.score(outcomes.copied(ask.row, source, self._now()))
 
     def _keep(self, row: CallRow) -> None:
         self.rows[row.call_id] = row
         self._progress(row)
 
 
-_OWN = (
-    "call_id", "run_id", "llm", "variant", "sample", "case", "score", "scorer", "reference",
-    "task", "attempt",
-)  # fmt: skip
-"""Columns that belong to the asking side: an answer may serve another case of another run."""
-
-
-def _tokens(row: CallRow) -> int | None:
-    """Return the tokens of a call; None where nobody counted, and 0 where nothing was billed."""
-    if row.billed == "no":
-        return 0
-    if row.input_tokens is None or row.output_tokens is None:
-        return None
-    return row.input_tokens + row.output_tokens
-
-
-def _word(reason: str) -> str:
-    """Return a provider's finish reason as one short plain word."""
-    return reason.encode("ascii", "backslashreplace").decode()[:40]
+def numbered(ask: Ask, number: int | Literal["h"]) -> Ask:
+    """Return a further attempt at a call, or one beside it; it has a row of its own."""
+    if number == 1:
+        return ask
+    attempt = ask.row.attempt if number == "h" else number
+    call_id = f"{ask.row.call_id}.{number}"
+    return dataclasses.replace(
+        ask, row=dataclasses.replace(ask.row, call_id=call_id, attempt=attempt)
+    )

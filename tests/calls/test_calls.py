@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bmad_nb.budget import Budget, Purse
-from bmad_nb.engine.calls import Ask, Calls
+from bmad_nb.calls.calls import Ask, Calls, OpenGate
 from bmad_nb.errors import BudgetExceeded, RateLimited, StoreError
 from bmad_nb.events import (
     CallEnded,
@@ -112,7 +112,9 @@ class Bench:
         self.take_up(run_id)
         score = lambda row: dataclasses.replace(row, score=float(len(row.text or "")))  # noqa: E731
         purse = Purse((self.budget,), "own/x", PRICE)
-        return Ask(row, request, self.complete, PRICE.cost, score, purse, timeout_s, seal)
+        return Ask(
+            row, request, self.complete, PRICE.cost, score, purse, timeout_s, OpenGate(), seal
+        )
 
     def run(self, *asks: Ask, limit: int = 10) -> Calls:
         """Run a batch, with a guard against hanging."""

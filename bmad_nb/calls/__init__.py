@@ -1,0 +1,1 @@
+"""LLM calls, made durably: stored answers, limits, pacing, retries and the ledger."""
