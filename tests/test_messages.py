@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bmad_nb.errors import UsageProblem
 from bmad_nb.messages import (
     FREE,
+    MOST_TOKENS,
     Completion,
     Message,
     Price,
@@ -103,6 +106,9 @@ def test_the_prompt_is_the_last_message() -> None:
 
 
 PRICE = Price(Decimal(2), Decimal(8), Decimal("0.5"))
+WRITTEN = dataclasses.replace(PRICE, cache_write_usd_per_mtok=Decimal(3))
+REASONED = dataclasses.replace(PRICE, reasoning_usd_per_mtok=Decimal(11))
+FEE = Price(Decimal(1), Decimal(2), request_usd=Decimal("0.01"))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +121,16 @@ PRICE = Price(Decimal(2), Decimal(8), Decimal("0.5"))
         ("2", Price(Decimal(2), Decimal(8)), Usage(1_000_000, 0, 500_000)),
         ("0.5", PRICE, Usage(1_000_000, 0, 9_000_000)),
         ("8", PRICE, Usage(0, 1_000_000, None, 900_000)),
+        ("3", WRITTEN, Usage(1_000_000, 0, None, None, 1_000_000)),
+        ("1.75", WRITTEN, Usage(1_000_000, 0, 500_000, None, 9_000_000)),
+        ("2", PRICE, Usage(1_000_000, 0, None, None, 1_000_000)),
+        ("11", REASONED, Usage(0, 1_000_000, None, 1_000_000)),
+        ("8.3", REASONED, Usage(0, 1_000_000, None, 100_000)),
+        ("11", REASONED, Usage(0, 1_000_000, None, 9_000_000)),
+        ("1.01", FEE, Usage(1_000_000, 0)),
+        ("0.01", dataclasses.replace(FREE, request_usd=Decimal("0.01")), Usage()),
+        (None, FEE, Usage()),
+        (None, dataclasses.replace(FREE, reasoning_usd_per_mtok=Decimal(1)), Usage()),
         ("0", FREE, Usage()),
         ("0", FREE, Usage(5, 5)),
         (None, PRICE, Usage()),
@@ -123,24 +139,117 @@ PRICE = Price(Decimal(2), Decimal(8), Decimal("0.5"))
     ],
 )
 def test_the_cost_of_tokens(expected: str | None, price: Price, usage: Usage) -> None:
-    """Cost is exact in US dollars; cached tokens have their price; unknown counts are unknown."""
+    """Cost is exact in US dollars, each sort of token at its price; unknown counts are unknown."""
     assert (None if expected is None else Decimal(expected)) == price.cost(usage)
 
 
-@given(
-    st.text(max_size=200), st.integers(1, 10_000), st.integers(0, 200), st.decimals("0", "100"),
+amounts = st.decimals(0, 1000, places=12) | st.sampled_from([Decimal("1e-30"), Decimal("1e9")])
+prices = st.builds(
+    Price, amounts, amounts, st.none() | amounts, st.text(), st.text(),
+    st.none() | amounts, st.none() | amounts, amounts,
 )  # fmt: skip
+
+
+@settings(deadline=None, max_examples=100)
+@given(prices, st.text(max_size=50), st.integers(1, 10_000), st.data())
 def test_the_worst_case_is_never_below_the_cost(
-    text: str, max_tokens: int, used: int, dollars: Decimal
+    price: Price, text: str, max_tokens: int, data: st.DataObject
 ) -> None:
-    """Whatever an LLM answers within its limit, the reserved amount covers it."""
-    price = Price(dollars, dollars * 4)
+    """Whatever is cached, written, reasoned or answered within the limits: the reserve covers it."""
     asked = Request("a/b", "i", "b", (Message("user", text),), max_tokens)
-    tokens_in = len(text.encode("utf-8", "surrogatepass")) + 32
-    usage = Usage(tokens_in, min(used, max_tokens))
+    tokens_in = data.draw(st.integers(0, asked.most_input_tokens))
+    part = st.none() | st.integers(0, 20_000)
+    usage = Usage(
+        tokens_in, data.draw(st.integers(0, max_tokens)),
+        data.draw(part), data.draw(part), data.draw(part),
+    )  # fmt: skip
     cost = price.cost(usage)
     assert cost is not None
     assert cost <= price.worst_case(asked)
+
+
+@settings(deadline=None, max_examples=100)
+@given(prices, st.lists(st.integers(0, MOST_TOKENS // 5), min_size=5, max_size=5))
+def test_the_cost_has_no_rounding(price: Price, counts: list[int]) -> None:
+    """Cost is what fractions give, to the last digit, for every amount and count allowed."""
+    plain, cached, written, shown, reasoned = counts
+    usage = Usage(plain + cached + written, shown + reasoned, cached, reasoned, written)
+    into, out = Fraction(price.input_usd_per_mtok), Fraction(price.output_usd_per_mtok)
+
+    def of(amount: Decimal | None, otherwise: Fraction) -> Fraction:
+        return otherwise if amount is None else Fraction(amount)
+
+    total = (
+        into * plain + out * shown
+        + of(price.cached_input_usd_per_mtok, into) * cached
+        + of(price.cache_write_usd_per_mtok, into) * written
+        + of(price.reasoning_usd_per_mtok, out) * reasoned
+    )  # fmt: skip
+    cost = price.cost(usage)
+    assert cost is not None
+    assert total / 1_000_000 + Fraction(price.request_usd) == Fraction(cost)
+
+
+@settings(deadline=None, max_examples=100)
+@given(prices)
+def test_a_price_comes_back_from_json(price: Price) -> None:
+    """A price that was written into a row is read as the same price, through JSON text too."""
+    assert price == Price.from_json(json.loads(canonical_json(price.to_json())))
+
+
+def test_the_json_of_a_price_is_short() -> None:
+    """Only what is set is written, amounts as text; nothing is worth zero unless it says so."""
+    expected = {"input_usd_per_mtok": "0", "output_usd_per_mtok": "0", "source": "own machine"}
+    assert expected == FREE.to_json()
+    expected = {"input_usd_per_mtok": "1", "output_usd_per_mtok": "2", "request_usd": "0.01"}
+    assert expected == FEE.to_json()
+
+
+ROW = {"input_usd_per_mtok": "1", "output_usd_per_mtok": "2"}
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        None, [], "1", 1, {}, {"input_usd_per_mtok": "1"}, {**ROW, "tip": "1"}, {**ROW, 1: "1"},
+        {**ROW, "source": 1}, {**ROW, "source": None}, {**ROW, "request_usd": None},
+        *({**ROW, "output_usd_per_mtok": each} for each in (
+            1, 1.5, True, None, "", " 1", "1 ", "1\n", "1_0", "+1", "-1", "nan", "Infinity", "1e5",
+            "0x1", "١", ".5", "5.", "1E10", "1E999999999", "1E-31", "1E9999999999", "2" * 50,
+        )),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_price_is_refused(junk: object) -> None:
+    """What `to_json` would never write is refused; nothing is guessed."""
+    with pytest.raises(UsageProblem, match=r"price|amount"):
+        Price.from_json(junk)
+
+
+def test_a_price_in_json_is_taken() -> None:
+    """Planted: the row that the junk is made from is a price."""
+    assert Price(Decimal(1), Decimal(2)) == Price.from_json(ROW)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        Decimal(-1),
+        Decimal("nan"),
+        Decimal("inf"),
+        Decimal("1e-31"),
+        Decimal(10**9 + 1),
+        0.5,
+        1,
+        None,
+    ],
+)
+def test_an_amount_that_would_overrun_a_budget_is_refused(amount: Any) -> None:
+    """A price has finite Decimals from 0 to the bound; the error names the field."""
+    with pytest.raises(UsageProblem, match="output_usd_per_mtok"):
+        Price(Decimal(1), amount)
+    with pytest.raises(UsageProblem, match="request_usd"):
+        Price(Decimal(1), Decimal(1), request_usd=amount)
 
 
 def test_the_worst_case_counts_every_byte() -> None:

@@ -8,13 +8,16 @@ from decimal import Decimal
 from typing import Any
 
 from bmad_nb.budget import Level, Purse
-from bmad_nb.engine.calls import Ask
+from bmad_nb.calls.calls import Ask, Gate, OpenGate
+from bmad_nb.calls.pacing import GATES
 from bmad_nb.errors import AuthenticationFailed
-from bmad_nb.events import CallRow
+from bmad_nb.events import CallEnded, CallRow, RunEnded
 from bmad_nb.llms.base import LLM
-from bmad_nb.messages import Completion, Price, Request
+from bmad_nb.llms.recorded import Unasked
+from bmad_nb.messages import Completion, Message, Price, Request
 from bmad_nb.scorers.numeric import scorer_for
 from bmad_nb.secrets import redact
+from bmad_nb.store.journal import Store
 from bmad_nb.store.reading import now_utc
 
 
@@ -25,6 +28,7 @@ def ask_of(
     levels: tuple[Level, ...],
     *,
     timeout_s: float,
+    hedge_s: float | None = None,
     **own: Any,
 ) -> Ask:
     """Return the call of `llm` with `request`.
@@ -35,6 +39,7 @@ def ask_of(
         price: what it costs, or None.
         levels: limits above the call; the first is a budget.
         timeout_s: most seconds for it.
+        hedge_s: seconds after which it is sent once more beside it, where it is paced at all.
         **own: columns of the row that belong to the asking side: `call_id`, `run_id`, `case`,
             `variant`, `reference`, `task`, `attempt`.
     """
@@ -45,10 +50,11 @@ def ask_of(
         state="in_flight",
         model=request.model,
         sample=request.sample,
-        messages=tuple(dataclasses.replace(m, text=redact(m.text)) for m in request.messages),
+        messages=tuple(map(_without_keys, request.messages)),
         max_tokens=request.max_tokens,
         price_source=price.source if price else "",
         price_as_of=price.as_of if price else "",
+        price=price.to_json() if price else None,
         simulated=card.simulated,
         runs_here=card.runs_here,
         **own,
@@ -61,12 +67,56 @@ def ask_of(
         score=_score,
         purse=Purse(levels, card.id, price),
         timeout_s=timeout_s,
+        gate=_gate(llm, request),
+        hedge_s=None if card.pace is None else hedge_s,
     )
+
+
+class _Shut:
+    """The gate of an LLM that nobody may ask: it refuses before anything is reserved."""
+
+    def __init__(self, llm: Unasked, request: Request) -> None:
+        self._llm, self._request = llm, request
+
+    async def enter(self, tokens: int) -> None:
+        """Refuse.
+
+        Raises:
+            NotRecorded: always.
+        """
+        del tokens
+        await self._llm.complete(self._request)
+
+    def leave(self, turn: Any, error: BaseException | None, tokens: int | None) -> None:
+        """Do nothing: nobody comes in."""
+
+
+def _gate(llm: LLM, request: Request) -> Gate:
+    card = llm.card
+    if isinstance(llm, Unasked):
+        return _Shut(llm, request)
+    if card.pace is None:
+        return _OPEN
+    return GATES.of(card.id, card.identity, card.model, card.pace)
+
+
+_OPEN = OpenGate()
+
+
+def _without_keys(message: Message) -> Message:
+    text = redact(message.text)
+    return message if text == message.text else dataclasses.replace(message, text=text)
 
 
 def lost(call: CallRow) -> CallRow:
     """Return a call that was in flight when its process was killed."""
     return dataclasses.replace(call, state="lost", billed="maybe", ended_utc=now_utc())
+
+
+async def cancel_run(store: Store, run_id: str) -> None:
+    """Store a run as cancelled; what is in flight at this moment may have been billed."""
+    gone = [lost(call) for call in store.calls(run_id) if call.state == "in_flight"]
+    await store.commit(*map(CallEnded, gone), RunEnded(run_id, "cancelled", "user"))
 
 
 def spent(calls: Iterable[CallRow], *, simulated: bool) -> Decimal:
@@ -95,7 +145,8 @@ def _asking(llm: LLM) -> Callable[[Request], Coroutine[Any, Any, Completion]]:
 
 def _score(row: CallRow) -> CallRow:
     if row.reference is None or row.state != "answered":
-        return dataclasses.replace(row, score=None, scorer="")
+        is_bare = row.score is None and not row.scorer
+        return row if is_bare else dataclasses.replace(row, score=None, scorer="")
     scorer = scorer_for(row.reference)
     score = scorer.score(row.text or "", row.reference)
     return dataclasses.replace(row, score=score.value, scorer=scorer.name)

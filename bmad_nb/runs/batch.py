@@ -8,17 +8,19 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bmad_nb.budget import Budget
-from bmad_nb.engine.calls import Ask, Calls
+from bmad_nb.calls.calls import Ask, Calls
+from bmad_nb.calls.retries import PASSING
 from bmad_nb.errors import BudgetExceeded, RunPaused
 from bmad_nb.events import CallEnded, CallRow, RunEnded, RunRow, RunStarted, RunStatus
 from bmad_nb.grid import Cell
 from bmad_nb.llms.base import Card
 from bmad_nb.messages import Price, fingerprint
+from bmad_nb.plan import Retries
 from bmad_nb.results import Result
-from bmad_nb.runs.asks import ask_of, lost, spent
+from bmad_nb.runs.asks import ask_of, cancel_run, lost, spent
 from bmad_nb.runs.progress import Progress
 from bmad_nb.settings import EngineSettings
 from bmad_nb.store.journal import Store
@@ -41,11 +43,13 @@ class Batch:
         title: what the table of runs shows.
         cells: the calls to be.
         fresh: ask anew, even where an answer is stored.
+        replay: nobody is asked, so no stopped run is taken up: what it lacks could not be had.
         budget_usd: limit of this run in US dollars; None is no limit.
         store: where it is written down.
         settings: how many at a time, and how long each may take.
         price_of: price of an LLM, or None.
         above: budgets over this run's own, by whether the money is simulated.
+        schema: JSON Schema that the answers were asked to match.
     """
 
     def __init__(
@@ -55,18 +59,20 @@ class Batch:
         cells: Sequence[Cell],
         *,
         fresh: bool,
+        replay: bool,
         budget_usd: Decimal | None,
         store: Store,
         settings: EngineSettings,
         price_of: Callable[[Card], Price | None],
         above: Mapping[bool, Budget],
+        schema: Mapping[str, Any] | None = None,
     ) -> None:
         """Start nothing yet."""
         self.cells = cells
         self.progress = Progress(len(cells))
-        self._fresh = fresh
+        self._fresh, self._replay = fresh, replay
         self._store, self._settings = store, settings
-        self._price_of, self._above = price_of, above
+        self._price_of, self._above, self._schema = price_of, above, schema
         self._known: dict[Place, CallRow] = {}
         self._earlier: tuple[CallRow, ...] = ()
         self._started = time.monotonic()
@@ -88,16 +94,19 @@ class Batch:
             RunPaused: cancelled from outside, or stopped by a budget; `result` has what is there.
             StoreError: something could not be written down.
         """
-        asks = await self._begin()
         calls = Calls(
             self._store,
             now_utc,
             limit=self._settings.max_concurrent_tasks,
             progress=self.progress,
+            retries=Retries(self._settings.retry_attempts + 1, causes=PASSING),
         )
+        beginning = asyncio.ensure_future(self._begin())
         try:
+            asks = await asyncio.shield(beginning)
             await calls.run(asks)
         except asyncio.CancelledError:
+            await beginning  # it may be durable already: then it must not say running for ever
             result = await self._finish(kind, calls, "paused", "user")
             raise self._paused("Interrupted:", "Run the cell again to go on.", result) from None
         except BaseException as error:
@@ -113,11 +122,11 @@ class Batch:
     async def cancel(self) -> None:
         """Store the run as cancelled, after a second interrupt."""
         if self.begun:
-            await self._store.commit(RunEnded(self.run.run_id, "cancelled", "user"))
+            await cancel_run(self._store, self.run.run_id)
 
     async def _begin(self) -> list[Ask]:
         """Store that the run begins, or goes on; return what is still to be asked."""
-        stopped = self._store.unfinished(self.run.key)
+        stopped = None if self._replay else self._store.unfinished(self.run.key)
         self.run = dataclasses.replace(
             self.run,
             run_id=stopped.run_id if stopped else self.run.run_id,
@@ -143,9 +152,9 @@ class Batch:
             if _place_of(cell) in self._known:
                 continue
             card = cell.llm.card
-            request = dataclasses.replace(
-                cell.request, fresh=self.run.run_id if self._fresh else ""
-            )
+            request = cell.request
+            if self._fresh:
+                request = dataclasses.replace(request, fresh=self.run.run_id)
             asks.append(
                 ask_of(
                     cell.llm,
@@ -153,6 +162,7 @@ class Batch:
                     self._price_of(card),
                     (own[card.simulated], self._above[card.simulated]),
                     timeout_s=self._settings.default_timeout_s,
+                    hedge_s=self._settings.hedge_after_s,
                     call_id=f"{self.run.run_id}-{batch}-{number}",
                     run_id=self.run.run_id,
                     variant=cell.variant,
@@ -166,17 +176,21 @@ class Batch:
         broken = [row for row in calls.rows.values() if row.state == "cancelled"]
         end = RunEnded(self.run.run_id, status, reason)
         await self._store.commit(*map(CallEnded, broken), end)
-        done = {**self._known, **{_place(row): row for row in calls.rows.values()}}
+        tried = sorted(calls.rows.values(), key=lambda row: row.state == "answered")
+        done = {**self._known, **{_place(row): row for row in tried}}
         rows = [done[place] for cell in self.cells if (place := _place_of(cell)) in done]
         self.run = dataclasses.replace(
             self.run, status=status, reason=reason, ended_utc=now_utc()
         )  # fmt: skip
+        others = [row for row in calls.rows.values() if row is not done[_place(row)]]
+        earlier = (*self._earlier, *others)
         return kind(
             self.run,
             rows,
-            notes=(*notes(rows, (*rows, *self._earlier)), *self._overspent(rows)),
+            notes=(*notes(rows, (*rows, *earlier)), *self._overspent((*rows, *earlier))),
             duration_s=time.monotonic() - self._started,
-            earlier=self._earlier,
+            earlier=earlier,
+            schema=self._schema,
         )
 
     def _overspent(self, rows: Sequence[CallRow]) -> tuple[str, ...]:
@@ -207,7 +221,13 @@ def notes(rows: Sequence[CallRow], all_calls: Iterable[CallRow]) -> tuple[str, .
         said.append("All answers come from the store; no LLM call was made.")
     elif stored:
         said.append(f"{stored} of {len(rows)} answers come from the store.")
-    lost = sum(call.state == "lost" for call in all_calls)
+    calls_made = list(all_calls)
+    again = sum(call.attempt > 1 and not call.from_store for call in calls_made)
+    if again:
+        said.append(
+            f"{again} {'call was' if again == 1 else 'calls were'} made again after errors."
+        )
+    lost = sum(call.state == "lost" for call in calls_made)
     if lost:
         calls = "call was" if lost == 1 else "calls were"
         said.append(

@@ -12,17 +12,20 @@ from typing import Any, Literal
 from bmad_nb import expressions, parse
 from bmad_nb._functions import source_hash
 from bmad_nb.budget import parse_usd
-from bmad_nb.engine.calls import Calls
+from bmad_nb.calls.calls import Calls
 from bmad_nb.engine.result import TaskResult
 from bmad_nb.engine.run import Engine
-from bmad_nb.engine.tasks import Tasks, plain
+from bmad_nb.engine.tasks import Tasks
+from bmad_nb.engine.work import plain
 from bmad_nb.errors import (
+    AnswerNeeded,
     BudgetExceeded,
     NotRunnable,
     RunBusy,
     RunFailed,
     RunPaused,
     TaskFailed,
+    UnknownName,
     UsageProblem,
     WorkflowError,
 )
@@ -40,9 +43,10 @@ from bmad_nb.events import (
 from bmad_nb.messages import fingerprint
 from bmad_nb.plan import Assignment, Plan, assignments
 from bmad_nb.planner import Wishes, make_plan
-from bmad_nb.runs.asks import lost
+from bmad_nb.runs.asks import cancel_run, lost
 from bmad_nb.runs.earlier import Change, Earlier, difference, earlier_run, kept
 from bmad_nb.runs.progress import Progress
+from bmad_nb.runs.repricing import Repricing
 from bmad_nb.runs.tools import Around, Tools
 from bmad_nb.store.reading import now_utc
 from bmad_nb.workflow import inputs as values
@@ -68,6 +72,7 @@ def resumed(
     budget_usd: Any,
     *,
     allow_python: bool,
+    answers: Mapping[str, str] | None = None,
 ) -> Execution:
     """Return how a stored run goes on, with its own definition or an edited one.
 
@@ -85,6 +90,9 @@ def resumed(
         raise UsageProblem(
             f"Run {run.run_id} is completed.", hint=f"See it: %bmad show {run.run_id}"
         )
+    for task in answers or {}:
+        if task not in (edited.tasks if edited else (run.definition or {}).get("tasks", {})):
+            raise UnknownName("task", task, (run.definition or {}).get("tasks", {}))
     options = run.options or {}
     flow = edited or parse.from_dict(run.definition, run.workflow)
     wishes = Wishes(
@@ -100,13 +108,14 @@ def resumed(
         budget_usd=_total(run, budget_usd),
         functions=functions,
         earlier=earlier_run(around.store, run.run_id),
+        answers=answers,
     )
 
 
 def _total(run: RunRow, budget_usd: Any) -> Decimal | None:
     """Return the limit of a run that goes on; `+1` adds to what it had."""
     if budget_usd is None:
-        return run.budget_usd
+        return None
     text = str(budget_usd).strip()
     if text.startswith("+") and run.budget_usd is None:
         raise UsageProblem(
@@ -128,6 +137,7 @@ class Execution:
         functions: functions that the caller handed over, by task.
         earlier: id of the run to go on with, `auto` for the newest stopped one that is the same,
             or empty for a new one.
+        answers: what a person has answered, by task.
 
     Raises:
         NotRunnable: something is missing, such as a key or an input; all of it is named.
@@ -142,9 +152,11 @@ class Execution:
         budget_usd: Decimal | None = None,
         functions: Mapping[str, Callable[..., Any]] | None = None,
         earlier: Earlier | Literal["auto"] | None = "auto",
+        answers: Mapping[str, str] | None = None,
     ) -> None:
         """Plan; nothing is written and nobody is contacted."""
         self.workflow, self._around, self._functions = workflow, around, functions or {}
+        self._answers = answers or {}
         self._wishes = dataclasses.replace(
             wishes,
             # a stored run has the contents of its files, not their paths
@@ -153,8 +165,9 @@ class Execution:
         )
         self.plan = self._planned({})
         self._earlier = self._found(earlier)
-        if self._earlier is not None and self._earlier.state.plan is not None:
-            self.plan = self._planned(assignments(self._earlier.state.plan))
+        before = self._earlier or self._replayed()
+        if before is not None and before.state.plan is not None:
+            self.plan = self._planned(assignments(before.state.plan))
         if self.plan.missing:
             raise NotRunnable(workflow.id, self.plan.missing)
         self.kept = kept(self.plan.steps, self._earlier)
@@ -183,15 +196,28 @@ class Execution:
     def _found(self, earlier: Earlier | Literal["auto"] | None) -> Earlier | None:
         if earlier != "auto":
             return earlier
-        stopped = self._around.store.unfinished(self.key)
+        # what a stopped run lacks could not be had in replay mode: it waits for another day
+        replay = self._around.catalog.replay
+        stopped = None if replay else self._around.store.unfinished(self.key)
         return None if stopped is None else earlier_run(self._around.store, stopped.run_id)
+
+    def _replayed(self) -> Earlier | None:
+        """Return, in replay mode, the newest run that was the same.
+
+        Its LLMs have answers in the store, though keys that came or went would choose others now.
+        """
+        store = self._around.store
+        runs = store.runs() if self._around.catalog.replay else ()
+        same = [run.run_id for run in runs if run.key == self.key]
+        return earlier_run(store, same[-1]) if same else None
 
     def _run_row(self, budget_usd: Decimal | None) -> RunRow:
         before = self._earlier.state.run if self._earlier and self._earlier.same_run else None
         limit = self.plan.limits.cost_usd
         budget = Decimal(limit) if budget_usd is None and limit is not None else budget_usd
-        if budget is None and before is not None:
-            budget = before.budget_usd
+        given = budget_usd is not None
+        if budget_usd is None and before is not None and (before.options or {}).get("budget_given"):
+            budget, given = before.budget_usd, True
         return RunRow(
             run_id=before.run_id if before else uuid.uuid4().hex[:8],
             verb="workflow",
@@ -209,6 +235,7 @@ class Execution:
                 "strategy": self._wishes.strategy,
                 "llms": dict(self._wishes.llms),
                 "allow_python": self._wishes.allow_python,
+                "budget_given": given,
             },
         )
 
@@ -223,7 +250,13 @@ class Execution:
             RunBusy: another process has taken the run up.
             StoreError: something could not be written down.
         """
-        await self._begin()
+        beginning = asyncio.ensure_future(self._begin())
+        try:
+            await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            await beginning  # it may be durable already: then it must not say running for ever
+            await self._end("paused", "user", self._tasks())
+            raise self._paused("Interrupted") from None
         tasks = self._tasks()
         engine = Engine(
             self.plan.steps,
@@ -242,10 +275,14 @@ class Execution:
         except TimeoutError:
             await self._end("paused", "limit", tasks)
             limit_s = self.plan.limits.time_s
-            raise self._paused(f"The limit of {limit_s:g} s is used up") from None
+            what = f"The limit of {limit_s:g} s is used up"
+            raise self._paused(what, "Raise limits.time in the definition.") from None
         except BudgetExceeded as error:
             await self._end("paused", "limit", tasks)
             raise self._paused(error.what, error.hint) from None
+        except AnswerNeeded as error:
+            await self._end("paused", "human", tasks)
+            raise self._paused(error.what, error.hint, go_on=False) from None
         except BaseException as error:
             await self._end("failed", type(error).__name__, tasks)
             raise
@@ -257,7 +294,7 @@ class Execution:
     async def cancel(self) -> None:
         """Store the run as cancelled, after a second interrupt."""
         if self.begun:
-            await self._around.store.commit(RunEnded(self.run.run_id, "cancelled", "user"))
+            await cancel_run(self._around.store, self.run.run_id)
 
     async def _begin(self) -> None:
         """Store that the run begins or goes on, its plan, and what it takes over."""
@@ -286,12 +323,27 @@ class Execution:
 
     def _tasks(self) -> Tasks:
         names: dict[str, Any] = dict(self._wishes.inputs)
+        with_schema = {step.id for step in self.plan.steps if step.schema is not None}
         for row in self.kept:
             call = self._around.store.call(row.call_id) if row.call_id else None
-            names[row.task] = TaskResult(row, call.text if call else None)
+            is_null = row.value is None and row.task in with_schema
+            names[row.task] = TaskResult(row, call.text if call and not is_null else None)
         earlier = self._earlier
         before = earlier.state.calls.values() if earlier and earlier.same_run else ()
-        tools = Tools(self.run, self.plan, self._around, list(before), self._functions)
+        tools = Tools(
+            self.run,
+            self.plan,
+            self._around,
+            list(before),
+            functions=self._functions,
+            answers=self._answers,
+            repricing=Repricing(
+                self.run.run_id,
+                self._around.store,
+                self._around.catalog.prices,
+                lambda: self._planned({}),
+            ),
+        )
         slots = max(1, len(self.plan.steps))  # the engine's own slots are the ones that count
         calls = Calls(self._around.store, now_utc, limit=slots, progress=self.progress)
         return Tasks(self.run.run_id, names, calls, tools, now=now_utc, told=self.progress.task)
@@ -322,12 +374,13 @@ class Execution:
 
     # --- what is said ---------------------------------------------------------------------------
 
-    def _paused(self, what: str, hint: str = "") -> RunPaused:
+    def _paused(self, what: str, hint: str = "", *, go_on: bool = True) -> RunPaused:
         run_id = self.run.run_id
         done = self.progress.done
+        how = f"Run it again to go on, or: %bmad resume {run_id}" if go_on else ""
         return RunPaused(
             f"{what.rstrip('.')}. {done} of {len(self.plan.steps)} tasks are done and kept.",
-            hint=f"{hint} Run it again to go on, or: %bmad resume {run_id}".strip(),
+            hint=f"{hint} {how}".strip(),
             run_id=run_id,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -9,13 +10,16 @@ from typing import Any, Protocol, TypeVar
 
 from bmad_nb import _loop, settings
 from bmad_nb.budget import Budget, parse_usd
-from bmad_nb.errors import RunCancelled
+from bmad_nb.errors import RunCancelled, SettingsError
 from bmad_nb.events import RunRow
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.runs.progress import Progress
 from bmad_nb.store.journal import Store
 
 T = TypeVar("T")
+_WORDS = {"1": True, "true": True, "yes": True, "on": True} | dict.fromkeys(
+    ("", "0", "false", "no", "off"), False
+)
 
 
 class Running(Protocol):
@@ -36,13 +40,16 @@ class Home:
         config: Mapping[str, Any] | str | Path | None = None,
         store: str | Path | None = None,
         budget_usd: float | str | Decimal | None = None,
+        replay: bool | None = None,
     ) -> None:
         """Read the settings; no file is made and nobody is contacted."""
         self.found = settings.find(config, store)
         self.settings = self.found.settings
         self.store = Store(self.found.store, sync=self.settings.store.sync)
         self.progress = Progress()
-        self.catalog = Catalog(self.settings, self._note)
+        self.catalog = Catalog(self.settings, self._note, self.store)
+        if _replay_wanted() if replay is None else replay:
+            self.catalog = self.catalog.replaying()
         limit = None if budget_usd is None else parse_usd(budget_usd)
         self.budgets = {simulated: Budget(limit) for simulated in (False, True)}
         self.on_tick: Callable[[], None] | None = None
@@ -60,5 +67,21 @@ class Home:
             _loop.run(running.cancel())
             raise RunCancelled("The run was cancelled.", run_id=running.run.run_id) from None
 
+    def llms(self, *, replay: bool) -> Catalog:
+        """Return the catalogue, in replay mode if the workspace is in it or `replay` is true."""
+        return self.catalog.replaying() if replay else self.catalog
+
     def _note(self, text: str) -> None:
         self.progress.note = text
+
+
+def _replay_wanted() -> bool:
+    """Return what BMAD_REPLAY says.
+
+    Raises:
+        SettingsError: neither yes nor no.
+    """
+    word = os.environ.get("BMAD_REPLAY", "").strip().lower()
+    if word not in _WORDS:
+        raise SettingsError(f"BMAD_REPLAY is {word!r:.40}.", hint="Set it to 1 or 0.")
+    return _WORDS[word]

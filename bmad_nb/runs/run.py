@@ -283,16 +283,23 @@ class Planned:
         return workflow_text(self.view())
 
 
+_AT_LIMIT = {
+    "pause": "the run is paused",
+    "degrade": "fallbacks stand in, or the run is paused",
+    "fail": "the task fails",
+}
+
+
 def _limits(limits: RunLimits) -> str:
     """Return limits in words, and what happens where one is reached."""
     said = [f"${limits.cost_usd}"] if limits.cost_usd is not None else []
     said += [f"{limits.calls:,} calls"] if limits.calls is not None else []
     said += [f"{limits.tokens:,} tokens"] if limits.tokens is not None else []
-    said += [f"{limits.time_s:g} s"] if limits.time_s is not None else []
     at_once = f"{limits.concurrency} tasks at a time" if limits.concurrency else ""
-    then = "the run fails" if limits.on_limit == "fail" else "the run is paused"
+    then = _AT_LIMIT[limits.on_limit]
     reached = [f"{', '.join(said)}; then {then}"] if said else []
-    return "; ".join(filter(None, [*reached, at_once])) or "none"
+    in_time = "" if limits.time_s is None else f"{limits.time_s:g} s; then the run is paused"
+    return "; ".join(filter(None, [*reached, in_time, at_once])) or "none"
 
 
 def _graph(

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import inspect
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from bmad_nb import expressions
 from bmad_nb._functions import in_thread
 from bmad_nb.budget import Budget, Level, OnLimit, Quota
-from bmad_nb.engine.calls import Ask
+from bmad_nb.calls.calls import Ask
 from bmad_nb.errors import BmadError, TaskFailed
-from bmad_nb.events import CallRow, RunRow
+from bmad_nb.events import CallRow, RunRow, TaskRow
 from bmad_nb.grid import request
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.messages import Message, canonical_json, variant_name
-from bmad_nb.plan import Assignment, Plan, Retries, RunLimits, Step, TaskLimits
+from bmad_nb.plan import Assignment, Plan, RunLimits, Step, TaskLimits
 from bmad_nb.runs.asks import ask_of, spent
+from bmad_nb.runs.repricing import Repricing
 from bmad_nb.secrets import redact
 from bmad_nb.settings import EngineSettings
 from bmad_nb.store.journal import Store
@@ -46,6 +48,8 @@ class Tools:
         around: the workspace's part.
         before: calls that this run made before it was stopped; they count against its limits.
         functions: functions that the caller handed over, by task.
+        answers: what a person has answered, by task.
+        repricing: says which LLM a step is given by the prices of the moment.
     """
 
     def __init__(
@@ -54,9 +58,13 @@ class Tools:
         plan: Plan,
         around: Around,
         before: Sequence[CallRow],
+        *,
         functions: Mapping[str, Callable[..., Any]],
+        answers: Mapping[str, str],
+        repricing: Repricing,
     ) -> None:
         """Reckon what is used up already."""
+        self._answers, self._repricing = answers, repricing
         self._run, self._around, self._functions = run, around, functions
         self._before, self._made = before, len(before)
         limit_usd = run.budget_usd
@@ -66,27 +74,42 @@ class Tools:
         }
         self._task_levels: dict[tuple[str, bool], tuple[Level, ...]] = {}
 
-    def ask(
-        self, step: Step, assignment: Assignment, messages: tuple[Message, ...], number: int
+    async def ask(
+        self,
+        step: Step,
+        assignment: Assignment,
+        messages: tuple[Message, ...],
+        *,
+        number: int,
+        sample: int,
     ) -> Ask:
-        """Return the call that asks `assignment`'s LLM; `number` counts the task's calls from 1.
+        """Return the call that asks `assignment`'s LLM.
+
+        Args:
+            step: the step.
+            assignment: whom it asks.
+            messages: what.
+            number: counts the task's calls from 1.
+            sample: counts its attempts that gave no usable answer, so that the next asks anew.
 
         Raises:
             UsageProblem: a parameter that no backend takes.
         """
+        assignment = await self._repricing.assignment(step, assignment)
         llm = self._around.catalog.llm(assignment.llm)
         params = {**dict(step.params), **dict(assignment.params)}
         if step.max_tokens is not None:
             params.setdefault("max_tokens", step.max_tokens)
-        fresh = self._run.run_id if step.refresh else ""
+        fresh = self._run.run_id if step.refresh and not self._around.catalog.replay else ""
         schema = "" if step.schema is None else canonical_json(step.schema).decode()
         self._made += 1
         return ask_of(
             llm,
-            request(llm, messages, params, fresh=fresh, schema=schema),
+            request(llm, messages, params, sample=sample, fresh=fresh, schema=schema),
             self._around.catalog.price(llm.card),
             self._limits(step, simulated=llm.card.simulated),
             timeout_s=step.timeout_s,
+            hedge_s=self._around.settings.hedge_after_s,
             call_id=f"{self._run.run_id}-{self._run.fence}-{self._made}",
             run_id=self._run.run_id,
             variant=variant_name(dict(assignment.params)),
@@ -111,6 +134,25 @@ class Tools:
         )
         return (*levels, *(own or ()), *each)
 
+    def stored(self, step: Step) -> tuple[TaskRow, str]:
+        """Return the newest result of a step in an earlier run of this workflow, and its text.
+
+        Raises:
+            TaskFailed: there is none.
+        """
+        row = self._around.store.newest_result(self._run.workflow, step.id, not_in=self._run.run_id)
+        if row is None:
+            raise TaskFailed(
+                f"Task {step.id!r} has no stored result that could stand in.",
+                hint="There is one as soon as a run of this workflow has done it once.",
+            )
+        call = self._around.store.call(row.call_id) if row.call_id else None
+        return row, (call.text if call else None) or ""
+
+    def answer(self, step: Step) -> str | None:
+        """Return what a person has answered in a step's place, or None."""
+        return self._answers.get(step.id)
+
     async def call(self, step: Step, arguments: Mapping[str, Any]) -> Any:
         """Call the function of a `python` step; one that may block runs in a thread of its own.
 
@@ -125,17 +167,14 @@ class Tools:
             return await answer if inspect.isawaitable(answer) else answer
         except BmadError:
             raise
-        except (Exception, KeyboardInterrupt, SystemExit) as error:  # the last two end a loop
+        except (Exception, KeyboardInterrupt, SystemExit, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+                raise  # we were cancelled; else something inside of the function was
             raise TaskFailed(
-                f"The function of task {step.id!r} raised {type(error).__name__}: "
-                f"{redact(str(error))[:500]}",
+                f"The function of task {step.id!r} raised {redact(expressions.told(error))}",
                 hint="Mend the function, and run it again; what is finished is kept.",
             ) from error
-
-    def wait_s(self, retries: Retries, number: int) -> float:
-        """Return the seconds to wait after the failed attempt `number`, counted from 1."""
-        longest = min(retries.backoff_s * retries.factor ** (number - 1), retries.max_backoff_s)
-        return random.uniform(0, longest) if retries.jitter else longest  # noqa: S311  (no secret)
 
 
 def _levels(

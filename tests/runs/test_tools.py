@@ -10,7 +10,8 @@ import pytest
 from bmad_nb.budget import Budget
 from bmad_nb.errors import TaskFailed
 from bmad_nb.events import RunRow
-from bmad_nb.plan import Plan, Retries, Step
+from bmad_nb.plan import Plan, Step
+from bmad_nb.runs.repricing import Repricing
 from bmad_nb.runs.tools import Around, Tools
 from bmad_nb.workspace import Workspace
 
@@ -20,23 +21,9 @@ def tools(ws: Workspace) -> Tools:
     """Give the tools of a run without tasks."""
     budgets = {False: Budget(), True: Budget()}
     around = Around(ws.store, ws.catalog, ws.settings.engine, budgets)
-    return Tools(RunRow("r", "workflow", "running"), Plan("w", "parallel", ()), around, [], {})
-
-
-def test_waits_grow_up_to_the_longest(tools: Tools) -> None:
-    """Without jitter each wait is longer by the factor, and none is longer than the longest."""
-    retries = Retries(backoff_s=1, factor=3, max_backoff_s=10, jitter=False)
-
-    assert [1, 3, 9, 10, 10] == [tools.wait_s(retries, number) for number in range(1, 6)]
-
-
-def test_jitter_draws_from_the_whole_wait(tools: Tools) -> None:
-    """With jitter waits lie between nothing and the reckoned one, and differ."""
-    retries = Retries(backoff_s=4, factor=2, max_backoff_s=100)
-    waits = [tools.wait_s(retries, 2) for _ in range(200)]
-
-    assert 0 <= min(waits) < 2
-    assert 6 < max(waits) <= 8
+    run, plan = RunRow("r", "workflow", "running"), Plan("w", "parallel", ())
+    repricing = Repricing("r", ws.store, ws.catalog.prices, lambda: plan)
+    return Tools(run, plan, around, [], functions={}, answers={}, repricing=repricing)
 
 
 def called(tools: Tools, name: str, **arguments: Any) -> Any:
