@@ -7,6 +7,7 @@ import copy
 import json
 import logging
 import pickle
+import sys
 import traceback
 import urllib.parse
 from collections.abc import Callable
@@ -15,7 +16,15 @@ from typing import Any
 import pytest
 
 from bmad_nb.errors import SettingsError
-from bmad_nb.secrets import Secret, env_name, redact, resolve
+from bmad_nb.secrets import (
+    Reference,
+    Secret,
+    looks_secret,
+    read_reference,
+    redact,
+    resolve,
+    why_missing,
+)
 
 KEY = "sk-canary+/=0123456789"
 
@@ -95,7 +104,7 @@ def test_a_text_without_a_key_is_unchanged(text: str) -> None:
 
 def test_a_reference_names_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """env:NAME is the variable's value, without space around it; unset or empty is None."""
-    assert "MY_KEY2" == env_name("env:MY_KEY2")
+    assert "MY_KEY2" == read_reference("env:MY_KEY2").variable
     assert resolve("env:MY_KEY2") is None
     monkeypatch.setenv("MY_KEY2", "  ")
     assert resolve("env:MY_KEY2") is None
@@ -109,6 +118,72 @@ def test_a_reference_names_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_a_reference_is_refused_and_not_repeated(text: str) -> None:
     """Anything but env:NAME is a SettingsError that does not say what it was."""
     with pytest.raises(SettingsError) as caught:
-        env_name(text)
+        read_reference(text)
     if len(text) > 4:
         assert text not in str(caught.value)
+
+
+# --- keyring --------------------------------------------------------------------------------------
+
+
+class _Ring:
+    """A keyring in memory, in the place of the system's."""
+
+    def __init__(self, entries: dict[tuple[str, str], str], broken: bool = False) -> None:
+        self.entries, self.broken = entries, broken
+
+    def get_password(self, service: str, user: str) -> str | None:
+        """Return an entry, or fail as a locked keyring does."""
+        if self.broken:
+            raise RuntimeError("locked")
+        return self.entries.get((service, user))
+
+
+def test_a_keyring_reference_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`keyring:SERVICE/USER` gives the entry; it is looked up only when somebody asks."""
+    ring = _Ring({("openai", "me@home"): "sk-in-the-ring-123456"})
+    monkeypatch.setitem(sys.modules, "keyring", ring)
+    found = resolve("keyring:openai/me@home")
+    assert found is not None
+    assert "sk-in-the-ring-123456" == found.reveal()
+    assert Reference("", "openai", "me@home") == read_reference("keyring:openai/me@home")
+    assert resolve("keyring:openai/nobody") is None
+    said, remedy = why_missing("keyring:openai/nobody")
+    assert "no entry openai/nobody" in said
+    assert "keyring set openai nobody" in remedy
+
+
+def test_a_keyring_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing library and a locked keyring are what is missing, not a crash."""
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    assert resolve("keyring:a/b") is None
+    assert "not installed" in why_missing("keyring:a/b")[0]
+    assert "bmad_nb[keyring]" in why_missing("keyring:a/b")[1]
+    monkeypatch.setitem(sys.modules, "keyring", _Ring({}, broken=True))
+    assert resolve("keyring:a/b") is None
+    assert "RuntimeError" in why_missing("keyring:a/b")[0]
+
+
+def test_what_may_come_with_a_clone() -> None:
+    """A project's file may use variables of its own, no standard ones and no keyring."""
+    allowed = [read_reference(text).may_come_with_a_clone
+               for text in ("env:LAB_KEY", "env:OPENAI_API_KEY", "env:AWS_X", "keyring:a/b")]  # fmt: skip
+    assert [True, False, False, False] == allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("api_key", "anything", True), ("OPENAI_API_KEY", "x", True), ("password", "x", True),
+        ("my_secret", "x", True), ("hf_token", "x", True), ("token", "x", True),
+        ("note", "use sk-abcdefghijklmnop1234 now", True), ("n", "AIza" + "x" * 35, True),
+        ("pem", "-----BEGIN RSA PRIVATE KEY-----", True),
+        ("max_tokens", "100", False), ("token_limit", "5", False), ("tokenizer", "bpe", False),
+        ("api_key", "env:OPENAI_API_KEY", False), ("api_key", "", False),
+        ("secretary", "Ann", False), ("keyboard", "qwerty", False), ("monkey", "x", False),
+        ("text", "the risk-free rate of a desk-bound task", False), ("sha", "a" * 64, False),
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_key(name: str, value: str, *, secret: bool) -> None:
+    """Names and values of keys are known; ordinary words, hashes and references are not taken."""
+    assert secret is looks_secret(name, value)
