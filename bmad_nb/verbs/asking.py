@@ -9,10 +9,20 @@ from typing import Any, TypeVar
 
 import click
 
+from bmad_nb import documents
 from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.grid import read_cases
 from bmad_nb.llms.catalog import number_or_text
-from bmad_nb.verbs.base import Front, bound, json_option, out_option, pair, param_option, shown
+from bmad_nb.verbs.base import (
+    Front,
+    bound,
+    json_option,
+    out_option,
+    pair,
+    param_option,
+    replay_option,
+    shown,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,9 +39,14 @@ def asking_options(command: F) -> F:
         param_option,
         click.option("--budget", metavar="USD", help="hard limit on what this run may cost"),
         click.option("--fresh", is_flag=True, help="ask anew, even where an answer is stored"),
+        replay_option,
         click.option("--raw", is_flag=True, help="leave {{ }} in the prompt as it is"),
         click.option("--reference", metavar="TEXT", help="right answer, or a column of --over"),
         click.option("--system", metavar="TEXT", help="system message"),
+        click.option("--image", "images", multiple=True, metavar="FILE", help="a picture to show"),
+        click.option(
+            "--schema", metavar="FILE|JSON", help="JSON Schema, or {field: type}, to be matched"
+        ),
         click.option("--temperature", type=float, help="0 repeats itself, higher varies"),
         click.option("--max-tokens", type=int, help="most tokens of an answer"),
         click.option("--seed", type=int, help="seed of the sampling, where a backend has one"),
@@ -88,6 +103,8 @@ def _asked(
     out, as_json = options.pop("out"), options.pop("as_json")
     inputs = {**front.names, **dict(pair(text) for text in options.pop("params"))}
     options["budget_usd"] = options.pop("budget")
+    options["images"] = list(options["images"]) or None
+    options["output"] = _schema(options.pop("schema"))
     chosen = {name: value for name, value in options.items() if value is not None}
     text = _prompt(front, prompt)
     return shown(bound(front, method(text, llms, inputs=inputs, **chosen), out), as_json=as_json)
@@ -104,6 +121,25 @@ def _prompt(front: Front, words: tuple[str, ...]) -> str:
     if words in {(), ("-",)} and front.kind == "shell":
         return sys.stdin.read()
     return " ".join(words)
+
+
+def _schema(given: str | None) -> Any:
+    """Return the schema that a file or the option itself spells, in YAML or JSON.
+
+    Raises:
+        UsageProblem: it cannot be read.
+    """
+    if given is None:
+        return None
+    if given.lstrip().startswith("{"):
+        return documents.read(given.encode(), "--schema").data
+    try:
+        return documents.read(Path(given).read_bytes(), given).data
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageProblem(
+            f"{given} cannot be read: {why}.", hint="--schema takes a file, or {field: type}."
+        ) from None
 
 
 def _varied(text: str) -> tuple[str, list[Any]]:

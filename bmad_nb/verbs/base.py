@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import click
 
 from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.results import as_json as json_of
+from bmad_nb.secrets import looks_secret
 from bmad_nb.workspace import Workspace
 
 
@@ -18,6 +20,8 @@ def _variable(_context: click.Context, _option: click.Parameter, name: str | Non
     """Return the name of `-o`, if a variable can have it."""
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise UsageProblem(f"{name!r} cannot be the name of a variable.")
+    if name is not None and hasattr(builtins, name):
+        raise UsageProblem(f"-o {name} would hide Python's own.", hint="Use another name.")
     return name
 
 
@@ -27,6 +31,9 @@ out_option = click.option(
 )
 param_option = click.option(
     "-p", "--param", "params", multiple=True, metavar="K=V", help="value of {{ K }} or of input K"
+)
+replay_option = click.option(
+    "--replay", is_flag=True, help="ask no LLM: stored and recorded answers only, even of --fresh"
 )
 
 
@@ -91,4 +98,9 @@ def pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise UsageProblem(f"{text!r} is not an input.", hint="Write -p name=value.")
+    if looks_secret(name, value):
+        raise UsageProblem(
+            f"The input {name!r} looks like a key, and inputs are stored.",
+            hint='Keys are given by reference, api_key = "env:NAME" in the settings.',
+        )
     return name, value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib.metadata
 import importlib.util
+import itertools
 import os
 import platform
 import sqlite3
@@ -16,9 +17,11 @@ from bmad_nb import __version__, _loop
 from bmad_nb._files import network_filesystem
 from bmad_nb.errors import StoreError
 from bmad_nb.llms.base import Card
-from bmad_nb.secrets import env_name, resolve
+from bmad_nb.secrets import read_reference, resolve, why_missing
 from bmad_nb.workspace import Workspace
 
+STALE_DAYS = 90
+"""Age in days from which a price should be looked up again."""
 Finding = tuple[str, str, str, str]
 """Check, verdict, what was found, what to do."""
 
@@ -26,14 +29,14 @@ Finding = tuple[str, str, str, str]
 def models(space: Workspace, pattern: str = "*") -> pd.DataFrame:
     """Return a row per LLM that is known by name, those that are ready first.
 
-    Columns: llm, ready (yes or what is missing), simulated, runs_here, context_tokens,
-    input_usd_per_mtok and output_usd_per_mtok (US dollars per million tokens; missing if unknown),
-    price_source, capabilities.
+    Columns: llm, ready (yes or what is missing), kind (hosted, embedded, recorded ...), simulated,
+    runs_here, context_tokens, input_usd_per_mtok and output_usd_per_mtok (US dollars per million
+    tokens; missing if unknown), price_source, capabilities.
     """
     cards = [c for c in space.catalog.cards() if fnmatch.fnmatchcase(c.id, f"*{pattern}*")]
     rows = [_model_row(space, card) for card in cards]
     columns = [
-        "llm", "ready", "simulated", "runs_here", "context_tokens", "input_usd_per_mtok",
+        "llm", "ready", "kind", "simulated", "runs_here", "context_tokens", "input_usd_per_mtok",
         "output_usd_per_mtok", "price_source", "capabilities",
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
@@ -45,7 +48,8 @@ def _model_row(space: Workspace, card: Card) -> tuple[object, ...]:
     price = space.catalog.price(card)
     return (
         card.id,
-        "yes" if not card.missing else f"no: {card.missing}",
+        _ready(card, replay=space.catalog.replay),
+        _kind(card),
         card.simulated,
         card.runs_here,
         card.context_tokens,
@@ -56,9 +60,26 @@ def _model_row(space: Workspace, card: Card) -> tuple[object, ...]:
     )
 
 
+def _ready(card: Card, *, replay: bool) -> str:
+    if card.missing:
+        return f"no: {card.missing}"
+    return "replay: stored answers only" if replay and _kind(card) != "recorded" else "yes"
+
+
+def _kind(card: Card) -> str:
+    """Return in a word what answers under an id."""
+    if "recorded" in card.tags:
+        return "recorded"
+    if card.simulated:
+        return "simulated"
+    place = card.id.partition("/")[0]
+    return {"local": "embedded", "own": "your own"}.get(place, "hosted")
+
+
 def doctor(space: Workspace) -> pd.DataFrame:
     """Return a row per check: check, verdict (ok, note or problem), found, what_to_do."""
-    rows = [*_platform(), *_local(), *_store(space), *_settings(space), *_notebook()]
+    of_space = (_store(space), _settings(space), _prices(space))
+    rows = [*_platform(), *_local(), *itertools.chain(*of_space), *_notebook()]
     return pd.DataFrame(rows, columns=["check", "verdict", "found", "what_to_do"])
 
 
@@ -125,14 +146,23 @@ def _settings(space: Workspace) -> Iterator[Finding]:
         if endpoint.api_key is None:
             yield (f"endpoint {name}", "ok", f"{endpoint.base_url}, no key", "")
             continue
-        variable = env_name(endpoint.api_key)
-        there = resolve(endpoint.api_key) is not None
-        yield (
-            f"endpoint {name}",
-            "ok" if there else "note",
-            f"{endpoint.base_url}, key in {variable} {'found' if there else 'not set'}",
-            "" if there else f"Set {variable} to use it.",
-        )
+        if resolve(endpoint.api_key) is not None:
+            held = read_reference(endpoint.api_key).variable or "the keyring"
+            yield (f"endpoint {name}", "ok", f"{endpoint.base_url}, key in {held} found", "")
+        else:
+            missing, remedy = why_missing(endpoint.api_key)
+            yield (f"endpoint {name}", "note", f"{endpoint.base_url}, {missing}", f"{remedy}.")
+
+
+def _prices(space: Workspace) -> Iterator[Finding]:
+    stale = space.catalog.prices.stale(STALE_DAYS)
+    if stale.list_days is not None:
+        advice = "python -m pip install -U genai-prices, or set [prices] yourself."
+        yield "list prices", "note", f"{stale.list_days} days old", advice
+    for llm, days in stale.own:
+        yield f"price of {llm}", "note", f"{days} days old", 'Look it up, and set "as_of" anew.'
+    if stale.list_days is None and not stale.own:
+        yield "prices", "ok", f"none is older than {STALE_DAYS} days", ""
 
 
 def _notebook() -> Iterator[Finding]:

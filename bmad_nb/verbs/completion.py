@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from bmad_nb.errors import UsageProblem
+from bmad_nb.llms.recordings import RUN
 from bmad_nb.verbs.running import STOPPED, held
 from bmad_nb.verbs.tree import command_of
 from bmad_nb.workspace import default_workspace
@@ -28,7 +30,7 @@ def complete(line: str, names: Mapping[str, Any]) -> tuple[str, list[str]]:
     if rest and rest[-1] in {"-m", "--model", "--llms"}:
         part = fragment.rpartition(",")[2]
         part = part if "?" in part else part.rpartition("=")[2]  # -m OLD=NEW
-        return part, _like(part, default_workspace().catalog.ids())
+        return part, _like(part, [*default_workspace().catalog.ids(), *_of_runs(part)])
     if rest and rest[-1] == "--over":
         frames = [n for n, v in names.items() if hasattr(v, "columns") or isinstance(v, list)]
         return fragment, variables(fragment, {n: names[n] for n in frames})
@@ -55,6 +57,18 @@ def _stopped() -> list[str]:
     """Return the runs of workflows that can go on, the newest first."""
     runs = reversed(default_workspace().store.runs())
     return [run.run_id for run in runs if run.verb == "workflow" and run.status in STOPPED]
+
+
+def _of_runs(fragment: str) -> list[str]:
+    """Return ids of recorded answers: of the run that is named, or of the newest runs."""
+    space = default_workspace()
+    if fragment.startswith(RUN) and fragment.count("/") > 1:
+        try:
+            return space.catalog.ids_of_run(fragment)
+        except UsageProblem:
+            return []
+    newest = space.store.runs()[:-21:-1] if fragment.startswith("recorded/") else ()
+    return [f"{RUN}{run.run_id}/" for run in newest]
 
 
 def _options(command: click.Command) -> list[str]:

@@ -16,7 +16,7 @@ from bmad_nb.verbs.base import Front, json_option, shown
 @json_option
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> Any:
-    """List LLMs; install or verify the embedded model."""
+    """List and check LLMs; install or verify the embedded model."""
     if context.invoked_subcommand is None:
         return context.invoke(list_models, as_json=as_json)
     return None
@@ -31,6 +31,20 @@ def list_models(front: Front, pattern: str = "*", as_json: bool = False) -> Any:
     from bmad_nb.verbs import checks
 
     return shown(checks.models(front.workspace, pattern), as_json=as_json)
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[LLM|ENDPOINT]...")
+@json_option
+@click.pass_obj
+def check(front: Front, names: tuple[str, ...], as_json: bool) -> Any:
+    """Say for each endpoint or LLM what works and what is missing; nothing is charged.
+
+    Example: bmad models check openai ollama/llama3.2
+    """
+    from bmad_nb.verbs import probing
+
+    return shown(probing.check(front.workspace, names), as_json=as_json)
 
 
 @models.command()

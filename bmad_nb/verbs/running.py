@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -22,8 +24,7 @@ from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.runs.earlier import Change, difference, earlier_run
 from bmad_nb.runs.execution import Execution, functions_of
 from bmad_nb.runs.run import Planned, Run
-from bmad_nb.runs.tools import Around
-from bmad_nb.verbs.base import Front, bound, json_option, out_option, shown
+from bmad_nb.verbs.base import Front, bound, json_option, out_option, replay_option, shown
 from bmad_nb.verbs.wishes import (
     NEWEST,
     Options,
@@ -74,19 +75,41 @@ def execute(front: Front, /, definition: str, **options: Any) -> Any:
 @click.argument("run_id", metavar="RUN")
 @click.option("--definition", metavar="NAME|FILE", help="an edited definition")
 @click.option("--budget", metavar="USD", help="a new total, or +USD on top of the old one")
+@click.option(
+    "--answer", multiple=True, metavar="TASK=TEXT", help="what a task that waits for a person gets"
+)
 @allow_python_option
+@replay_option
 @out_option
 @json_option
 @show_progress_option
 @click.pass_obj
-def resume(front: Front, /, run_id: str, definition: str | None, **options: Any) -> Any:
+def resume(
+    front: Front, /, run_id: str, definition: str | None, answer: tuple[str, ...], **options: Any
+) -> Any:
     """Go on with a run that was paused, failed, or whose process died.
 
     Example: %bmad resume 6b166d55 --budget +0.10
     """
     without_body(front)
     flow = None if definition is None else found(front, definition)
-    return _resumed(front, front.workspace.store.run(run_id), flow, Options(**options))
+    row = front.workspace.store.run(run_id)
+    return _resumed(front, row, flow, Options(**options), _answers(answer))
+
+
+def _answers(given: Iterable[str]) -> dict[str, str]:
+    """Return answers by task.
+
+    Raises:
+        UsageProblem: one names no task.
+    """
+    found = {}
+    for each in given:
+        task, equals, text = each.partition("=")
+        if not (task and equals):
+            raise UsageProblem(f"--answer cannot be {each!r}.", hint="Write --answer TASK=TEXT.")
+        found[task.strip()] = text
+    return found
 
 
 def without_body(front: Front) -> None:
@@ -155,17 +178,18 @@ def _run(front: Front, definition: str, options: Options) -> Any:
         budget_usd = None if options.budget is None else parse_usd(options.budget)
         if not options.dry_run:
             return _gone(front, _execution(front, flow, wishes, options, budget_usd), options)
-        plan = _plan(front, flow, wishes)
+        plan = _plan(front, flow, wishes, replay=options.replay)
     if options.strict and plan.missing:
         raise NotRunnable(flow.id, plan.missing)
     return _given(front, planned(front, flow, plan, definition), options)
 
 
-def _plan(front: Front, flow: Workflow, wishes: Wishes) -> Plan:
+def _plan(front: Front, flow: Workflow, wishes: Wishes, *, replay: bool) -> Plan:
     """Return a plan as a run makes it, but with a list of what is missing instead of an error."""
     hashes = {task: source_hash(function) for task, function in functions_of(flow).items()}
     wishes = dataclasses.replace(wishes, functions=hashes)
-    return make_plan(flow, front.workspace.catalog, front.workspace.settings.engine, wishes)
+    catalog = front.workspace.llms(replay=replay)
+    return make_plan(flow, catalog, front.workspace.settings.engine, wishes)
 
 
 def _execution(
@@ -175,7 +199,7 @@ def _execution(
     return Execution(
         flow,
         wishes,
-        Around(space.store, space.catalog, space.settings.engine, space.budgets),
+        space.around(replay=options.replay),
         budget_usd=budget_usd,
         functions=functions_of(flow),
         earlier=None if options.new else "auto",
@@ -224,16 +248,27 @@ def _plan_of_edited(front: Front, row: RunRow, flow: Workflow, options: Options)
         allow_python=options.allow_python or bool(said.get("allow_python")),
         pinned=assignments(earlier.state.plan) if earlier.state.plan else {},
     )
-    plan = _plan(front, flow, wishes)
+    plan = _plan(front, flow, wishes, replay=options.replay)
     _say(front, options, _told(difference(plan, earlier)))
     return plan
 
 
-def _resumed(front: Front, row: RunRow, flow: Workflow | None, options: Options) -> Any:
+def _resumed(
+    front: Front,
+    row: RunRow,
+    flow: Workflow | None,
+    options: Options,
+    answers: Mapping[str, str] | None = None,
+) -> Any:
     if flow is not None:
         _check_same(row, flow)
     execution = front.workspace.resumption(
-        row.run_id, options.budget, definition=flow, allow_python=options.allow_python
+        row.run_id,
+        options.budget,
+        definition=flow,
+        allow_python=options.allow_python,
+        answers=answers,
+        replay=options.replay,
     )
     if flow is not None:
         _say(front, options, _told(execution.changes))
@@ -254,8 +289,11 @@ def _gone(front: Front, execution: Execution, options: Options) -> Any:
     space = front.workspace
     if front.kind == "shell" or options.show_progress:
         execution.on_begin = lambda run_id: _say(front, options, [f"run {run_id}"])
+    # what a task prints is no part of the data on standard output
+    printed = sys.stderr if front.kind == "shell" else sys.stdout
     try:
-        result = space.go(execution)
+        with contextlib.redirect_stdout(printed):
+            result = space.go(execution)
     finally:
         if options.show_progress and space.on_tick is None and execution.begun:
             _say(front, options, [summary(Run(space.store, execution.run.run_id))])
@@ -275,8 +313,9 @@ def _given(front: Front, result: Any, options: Options) -> Any:
 
 def summary(run: Run) -> str:
     """Return one line from the store: tasks done of all, money spent of the limit, seconds."""
-    states = Counter(row.state for row in run.state.tasks.values())
-    total = len((run.state.plan or {}).get("steps", ()))
+    planned = {step["id"] for step in (run.state.plan or {}).get("steps", ())}
+    states = Counter(row.state for row in run.state.tasks.values() if row.task in planned)
+    total = len(planned)
     parts = [f"{states['done']}/{total} tasks done"]
     parts += [f"{states[state]} {state}" for state in ("failed", "skipped") if states[state]]
     limit = "" if run.run.budget_usd is None else f" of ${run.run.budget_usd:f}"

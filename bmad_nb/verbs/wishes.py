@@ -12,7 +12,7 @@ import click
 from bmad_nb import documents
 from bmad_nb.errors import UsageProblem
 from bmad_nb.planner import Wishes
-from bmad_nb.verbs.base import json_option, out_option, pair, param_option
+from bmad_nb.verbs.base import json_option, out_option, pair, param_option, replay_option
 from bmad_nb.workflow import inputs as values
 from bmad_nb.workflow.model import Workflow
 
@@ -37,6 +37,7 @@ class Options:
     as_json: bool = False
     budget: str | None = None
     allow_python: bool = False
+    replay: bool = False
     show_progress: bool = False
     params: tuple[str, ...] = ()
     params_file: str | None = None
@@ -59,6 +60,7 @@ def running_options(command: F) -> F:
         click.option("--budget", metavar="USD", help="hard limit on what this run may cost"),
         click.option("--new", is_flag=True, help="begin anew, though an equal run was stopped"),
         allow_python_option,
+        replay_option,
         click.option("--dry-run", is_flag=True, help="show the plan and what it lacks; ask nobody"),
         click.option("--strict", is_flag=True, help="with --dry-run: fail if it lacks anything"),
         out_option,
