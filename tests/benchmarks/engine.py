@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bmad_nb.engine.calls import Calls
+from bmad_nb.calls.calls import Calls
 from bmad_nb.engine.run import Ended, Engine
 from bmad_nb.engine.tasks import Tasks
 from bmad_nb.events import RunRow, RunStarted, TaskRow
