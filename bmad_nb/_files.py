@@ -1,4 +1,4 @@
-"""Private folders, and two uses of `flock`: a lock between processes, and proof that one lives."""
+"""Private folders, paths of settings, and two uses of `flock`: a lock, and proof of a life."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
@@ -267,3 +268,12 @@ def owner_lives(folder: Path, name: str) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def anchored(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return settings whose paths of recorded tables count from a folder; wrong ones stay."""
+    tables = settings.get("recorded")
+    for table in tables.values() if isinstance(tables, dict) else ():
+        if isinstance(table, dict) and isinstance(table.get("path"), str):
+            table["path"] = os.path.join(folder, os.path.expanduser(table["path"]))  # noqa: PTH111, PTH118  (an odd path is no error here)
+    return settings

@@ -66,8 +66,15 @@ class EngineLoop:
             task.append(self.loop.create_task(work, context=context))
             task[0].add_done_callback(lambda done: _hand_over(done, outcome))
 
+        stopped: list[bool] = []
+
+        def stop() -> None:
+            if task and not stopped:  # a second time would break off its last words
+                stopped.append(True)
+                task[0].cancel()
+
         def cancel() -> None:
-            self.loop.call_soon_threadsafe(lambda: task[0].cancel() if task else None)
+            self.loop.call_soon_threadsafe(stop)
 
         self.loop.call_soon_threadsafe(start)
         return outcome, cancel
@@ -122,14 +129,17 @@ def run(work: Work[T], *, on_tick: Callable[[], None] | None = None) -> T:
                 if on_tick is not None:
                     on_tick()
     except KeyboardInterrupt:
-        cancel()
-        _last_words(outcome)
+        _last_words(outcome, cancel)
         raise
+    finally:  # wherever the second interrupt came, or whatever on_tick raised: nothing runs on
+        if not outcome.done():
+            cancel()
 
 
-def _last_words(outcome: concurrent.futures.Future[Any]) -> None:
-    """Wait for cancelled work to store its state; a second interrupt ends the wait."""
+def _last_words(outcome: concurrent.futures.Future[Any], cancel: Callable[[], None]) -> None:
+    """Cancel work and wait until it has stored its state; a second interrupt ends the wait."""
     try:
+        cancel()  # in here, for the second interrupt may come while this is done
         outcome.result(timeout=GRACE_S)
     except RunStopped as stopped:
         # `from None` keeps IPython's short form: it prints what stands in the context otherwise

@@ -23,11 +23,14 @@ class Asking(Home):
             prompt: the text; a template where `inputs` are given.
             llm: id, such as `local/smollm2-135m?temperature=1`; the default LLM if None.
             **given: `inputs` (values for the holes), `system`, `reference` (right answer),
-                `budget_usd`, `fresh` (ask anew although an answer is stored), and parameters such
-                as `temperature`, `seed`, `max_tokens`.
+                `budget_usd`, `fresh` (ask anew although an answer is stored), `replay` (ask nobody:
+                what is stored or recorded answers, whatever `fresh` says), `images` (bytes or
+                paths), `output` (a JSON Schema or `{field: type}` that the answer must match; then
+                `result.output` is its value), and parameters such as `temperature`, `seed`,
+                `max_tokens`.
 
         Raises:
-            LLMError: the LLM gave no answer.
+            LLMError: the LLM gave no answer; `NotRecorded` in replay mode.
             RunPaused: interrupted, or the budget did not allow the call.
             UnknownName: no such LLM or option.
         """
@@ -79,7 +82,8 @@ class Asking(Home):
         return self._batch("compare", options.read(prompt, llms, given))
 
     def _batch(self, verb: str, asked: Options) -> Batch:
-        chosen = self.catalog.choose(asked.llms)
+        catalog = self.llms(replay=asked.replay)
+        chosen = catalog.choose(asked.llms)
         if verb == "ask" and len(chosen) > 1:
             raise UsageProblem(
                 f"ask takes one LLM, not {len(chosen)}.", hint="Use compare for several."
@@ -88,7 +92,7 @@ class Asking(Home):
         cells = grid.expand(
             asked.prompt,
             chosen,
-            self.catalog.llm,
+            catalog.llm,
             cases=grid.cases_of(asked.over) if asked.over is not None else [grid.Case("", {})],
             around={} if asked.inputs is None else asked.inputs,
             fill_holes=templated and not asked.raw,
@@ -97,17 +101,21 @@ class Asking(Home):
             system=asked.system,
             reference=asked.reference,
             params=asked.params,
+            images=asked.images,
+            schema=asked.output,
         )
         batch = Batch(
             verb,
             asked.prompt,
             cells,
-            fresh=asked.fresh,
+            fresh=asked.fresh and not catalog.replay,
+            replay=catalog.replay,
             budget_usd=asked.budget_usd,
             store=self.store,
             settings=self.settings.engine,
-            price_of=self.catalog.price,
+            price_of=catalog.price,
             above=self.budgets,
+            schema=asked.output,
         )
         self.progress = batch.progress
         return batch

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from bmad_nb.errors import BudgetExceeded, PriceUnknown, UsageProblem
 from bmad_nb.messages import Price, Request
 
-OnLimit = Literal["pause", "fail"]
+OnLimit = Literal["pause", "degrade", "fail"]
 _AMOUNT = re.compile(r"^\$?(\d+(?:\.\d*)?|\.\d+)$")
 
 

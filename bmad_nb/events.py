@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from bmad_nb.errors import Billed
-from bmad_nb.messages import Message
+from bmad_nb.messages import Message, Token
 
 CallState = Literal["in_flight", "answered", "failed", "cancelled", "lost"]
 """`lost`: it was in flight when its process was killed, so it may have been billed."""
@@ -49,7 +49,7 @@ class CallRow:
     max_tokens: int = 0
     """Most tokens that the answer was allowed to have."""
     text: str | None = None
-    """The answer; None until there is one."""
+    """The answer, or what came of it before the call failed; None where nothing came."""
     finish_reason: str = ""
     """`stop`, `length` (cut at `max_tokens`), or the provider's own word."""
     error: str = ""
@@ -100,6 +100,11 @@ class CallRow:
     """Task of a workflow that made the call; empty outside of workflows."""
     attempt: int = 1
     """Number of the call within its task, from 1: retries, repairs and fallbacks count on."""
+    cache_write_tokens: int | None = None
+    price: Any = None
+    """The price that was used, as `Price.to_json` writes it; None where none is known."""
+    tokens: tuple[Token, ...] = ()
+    """Tokens of the answer with their log-probabilities, where they were asked for and given."""
 
     @property
     def label(self) -> str:
@@ -208,6 +213,18 @@ class RunPlanned:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceChanged:
+    """A price changed while a run was going on; later decisions are made with the new one."""
+
+    run_id: str
+    llm: str
+    old: Mapping[str, str] | None
+    """The price before, as `Price.to_json` writes it; None where nobody knew it."""
+    new: Mapping[str, str] | None
+    kind: Literal["price_changed"] = "price_changed"
+
+
+@dataclass(frozen=True, slots=True)
 class CallIntended:
     """A call is about to be sent; its worst case is reserved."""
 
@@ -243,7 +260,9 @@ class RunEnded:
     kind: Literal["run_ended"] = "run_ended"
 
 
-Event = RunStarted | RunPlanned | CallIntended | CallEnded | TaskEnded | RunEnded
+Event = (
+    RunStarted | RunPlanned | PriceChanged | CallIntended | CallEnded | TaskEnded | RunEnded
+)  # fmt: skip
 
 
 class Journal(Protocol):

@@ -42,6 +42,7 @@ CALLS = (
     Column("input_tokens", "Int64", "tokens", "tokens of the prompt"),
     Column("output_tokens", "Int64", "tokens", "tokens of the answer"),
     Column("cached_input_tokens", "Int64", "tokens", "part of the prompt that was cached"),
+    Column("cache_write_tokens", "Int64", "tokens", "part of the prompt that was put in a cache"),
     Column("reasoning_tokens", "Int64", "tokens", "part of the answer that was not shown"),
     Column("finish_reason", "string", "", "stop, length (cut at max_tokens) or another word"),
     Column("from_store", "bool", "", "no call was made: an earlier answer served"),
@@ -52,6 +53,8 @@ CALLS = (
     Column("error", "string", "", "what went wrong"),
     Column("price_source", "string", "", "where the price comes from"),
     Column("price_as_of", "string", "", "date of the price"),
+    Column("input_usd_per_mtok", "float64", "USD/Mtok", "price of input that was used"),
+    Column("output_usd_per_mtok", "float64", "USD/Mtok", "price of output that was used"),
     Column("prompt", "string", "", "last message as sent"),
     Column("started_utc", "datetime64[ns, UTC]", "UTC", "when the call was written down"),
     Column("ended_utc", "datetime64[ns, UTC]", "UTC", "when its outcome was written down"),
@@ -114,8 +117,9 @@ TASKS = (
 )
 """Columns of the tasks frame: a row per task of a workflow."""
 
-_COMPUTED = {"answer", "prompt"}
-STORED_COLUMNS = tuple(c.name for c in CALLS if c.name not in _COMPUTED)
+_PRICES = ("input_usd_per_mtok", "output_usd_per_mtok")
+_COMPUTED = {"answer", "prompt", *_PRICES}
+STORED_COLUMNS = (*(c.name for c in CALLS if c.name not in _COMPUTED), "price")
 """Columns of the calls frame that the store holds as columns."""
 
 
@@ -124,6 +128,7 @@ def calls(rows: Sequence[CallRow]) -> pd.DataFrame:
     values: dict[str, list[Any]] = {
         name: [getattr(row, name) for row in rows] for name in STORED_COLUMNS
     }
+    _unpack(values.pop("price"), values)
     values["answer"] = [row.text for row in rows]
     values["prompt"] = [row.messages[-1].text if row.messages else None for row in rows]
     for name in _money(CALLS):
@@ -144,12 +149,21 @@ def stored_calls(rows: Sequence[tuple[Any, ...]], gone: Iterable[str]) -> pd.Dat
         values[name] = pd.array(values[name], dtype="Int64").astype("Float64") / 1e12
     for name in ("case", "error", "reference"):
         values[name] = [None if v is None else _decoded(v) for v in values[name]]
-    declared = [c for c in CALLS if c.name not in _COMPUTED]
+    known = {body: json.loads(body) for body in set(values["price"]) if body}
+    _unpack([known.get(body) for body in values.pop("price")], values)
+    declared = [c for c in CALLS if c.name not in {"answer", "prompt"}]
     frame = _frame(declared, values)
     lost = frame["run_id"].isin(list(gone)) & (frame["state"] == "in_flight")
     frame.loc[lost, "state"] = "lost"
     frame.loc[lost, "billed"] = "maybe"
     return frame
+
+
+def _unpack(prices: Iterable[Any], values: dict[str, Any]) -> None:
+    """Add a column for each of the amounts that a price has."""
+    found = list(prices)
+    for name in _PRICES:
+        values[name] = [None if price is None else float(price[name]) for price in found]
 
 
 def tasks(

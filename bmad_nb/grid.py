@@ -15,8 +15,17 @@ from typing import Any
 from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.base import LLM
 from bmad_nb.llms.catalog import Choice, check_parameters
-from bmad_nb.messages import MOST_TOKENS, Message, Request, Scalar, variant_name
+from bmad_nb.messages import (
+    MOST_TOKENS,
+    Image,
+    Message,
+    Request,
+    Scalar,
+    canonical_json,
+    variant_name,
+)
 from bmad_nb.prompts import as_text, fill
+from bmad_nb.workflow import output
 
 MAX_CALLS = 100_000
 """Calls of one comparison; more is taken for a slip."""
@@ -147,6 +156,8 @@ def expand(
     params: Mapping[str, Scalar],
     system: str | None,
     reference: str | None,
+    images: tuple[Image, ...] = (),
+    schema: Mapping[str, Any] | None = None,
 ) -> list[Cell]:
     """Return a cell for each case, LLM, setting and sample, in that order.
 
@@ -162,6 +173,8 @@ def expand(
         params: parameters for all calls; a setting goes before them.
         system: system message, a template too.
         reference: right answer: a column of the cases, or a template, or a text.
+        images: pictures that go with each prompt.
+        schema: JSON Schema that the answers must match.
 
     Raises:
         TemplateError: a hole that cannot be filled, before anything is sent.
@@ -173,20 +186,23 @@ def expand(
     count = len(cases) * len(choices) * len(settings) * samples
     if not 1 <= count <= MAX_CALLS:
         raise UsageProblem(f"That would be {count} calls; 1 to {MAX_CALLS} can be made at a time.")
+    spelled = canonical_json(schema).decode() if schema else ""
     cells = []
     for case in cases:
         holes = ChainMap(dict(case.values), around) if fill_holes else None  # type: ignore[arg-type]
-        messages = _messages(prompt, system, holes)
+        messages = _messages(prompt, system, holes, images, schema)
         right = _reference(reference, case, holes)
         for choice, setting in itertools.product(choices, settings):
             llm = llm_of(choice.llm_id)
+            if images and llm.card.sees_images is False:
+                raise UsageProblem(f"{llm.card.id} takes no pictures.", hint="Ask another LLM.")
             own = {**dict(choice.params), **setting}
             cells += [
                 Cell(
                     case.label,
                     variant_name(own),
                     llm,
-                    request(llm, messages, {**params, **own}, sample=sample),
+                    request(llm, messages, {**params, **own}, sample=sample, schema=spelled),
                     right,
                 )
                 for sample in range(samples)
@@ -195,11 +211,18 @@ def expand(
 
 
 def _messages(
-    prompt: str, system: str | None, holes: Mapping[str, Any] | None
+    prompt: str,
+    system: str | None,
+    holes: Mapping[str, Any] | None,
+    images: tuple[Image, ...],
+    schema: Mapping[str, Any] | None,
 ) -> tuple[Message, ...]:
-    asked = Message("user", prompt if holes is None else fill(prompt, holes))
-    if not asked.text.strip():
+    text = prompt if holes is None else fill(prompt, holes)
+    if not text.strip():
         raise UsageProblem("The prompt is empty.", hint="Write it into the body of the cell.")
+    if schema:
+        text = f"{text}\n\n{output.instruction(schema)}"
+    asked = Message("user", text, images)
     if not system:
         return (asked,)
     return (Message("system", system if holes is None else fill(system, holes)), asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import time
@@ -61,6 +62,8 @@ class BmadMagics(Magics):
         front = Front(space, kind, body=cell, names=names, say=print)  # type: ignore[arg-type]
         space.on_tick = ticker = _Ticker(space) if is_live(shell) and cell is not None else None
         try:
+            if not is_live(shell):
+                _refuse_secret_parameters(shell)
             words = split(line, names)
             result = call(front, words or ["--help"])
         except BmadError as error:
@@ -83,6 +86,29 @@ def is_live(shell: Any) -> bool:
     """Return whether a person sits before the kernel: papermill and nbclient allow no input."""
     kernel = getattr(shell, "kernel", None)
     return bool(getattr(kernel, "_allow_stdin", True))
+
+
+def _refuse_secret_parameters(shell: Any) -> None:
+    """Refuse parameters that look like keys: papermill writes them into the notebook in clear.
+
+    Raises:
+        UsageProblem: one does; its value is not repeated.
+    """
+    from bmad_nb.errors import UsageProblem
+    from bmad_nb.secrets import looks_secret
+
+    for source in shell.user_ns.get("In", ()):
+        if not source.lstrip().startswith("# Parameters"):  # the cell that papermill puts in
+            continue
+        for node in ast.walk(ast.parse(source)):
+            names = [t.id for t in getattr(node, "targets", ()) if isinstance(t, ast.Name)]
+            value = getattr(getattr(node, "value", None), "value", None)
+            if names and value is not None and looks_secret(names[0], str(value)):
+                raise UsageProblem(
+                    f"The parameter {names[0]!r} looks like a key, and this notebook now holds it.",
+                    hint="Delete the notebook that was written, and give a reference instead: "
+                    'api_key = "env:NAME" in the settings.',
+                )
 
 
 def _show_whole(shell: Any, error: Any) -> None:

@@ -11,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bmad_nb.budget import parse_usd
 from bmad_nb.errors import UsageProblem
+from bmad_nb.images import images_of
+from bmad_nb.messages import Image
+from bmad_nb.workflow import output
 
 MOST_VALUES = 100_001
 """Values of one setting that are looked at; so many are refused later, as too many calls."""
@@ -61,6 +64,24 @@ def _settings(value: Any) -> Any:
     return columns
 
 
+def _images(value: Any) -> Any:
+    try:
+        return () if value is None else images_of(value)
+    except UsageProblem as error:
+        raise ValueError(f"{error.what} {error.hint}".strip()) from None
+
+
+def _schema(value: Any) -> Any:
+    """Return the JSON Schema that `output` stands for."""
+    value = _mapping(value)
+    if value is None:
+        return None
+    said = [f"{problem.what} {problem.hint}".strip() for problem in output.problems(value, ())]
+    if said:
+        raise ValueError(" ".join(said))
+    return output.schema_of(value)
+
+
 Value = Annotated[bool | int | float | str, BeforeValidator(_plain)]
 Flag = Annotated[bool, BeforeValidator(_plain), Field(strict=True)]
 
@@ -76,11 +97,14 @@ class Options(BaseModel):
     inputs: Annotated[Any, BeforeValidator(_mapping)] = None
     budget_usd: Decimal | None = None
     fresh: Flag = False
+    replay: Flag = False
     raw: Flag = False
     vary: Annotated[dict[str, list[Value]] | None, BeforeValidator(_settings)] = None
     samples: Annotated[int, BeforeValidator(_plain), Field(strict=True, ge=1)] = 1
     system: Annotated[str | None, BeforeValidator(_text)] = None
     reference: Annotated[str | None, BeforeValidator(_reference)] = None
+    images: Annotated[tuple[Image, ...], BeforeValidator(_images)] = ()
+    output: Annotated[dict[str, Any] | None, BeforeValidator(_schema)] = None
     params: dict[str, Value] = {}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import heapq
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,7 +59,12 @@ class Fallback:
     """A simpler prompt for the same LLM."""
     value: Any = None
     """A value that stands in."""
-    kind: Literal["llm", "prompt", "value", "stored", "skip"] = "llm"
+    kind: Literal["llm", "prompt", "value", "stored", "human", "skip"] = "llm"
+    """What it is; `stored` is the task's newest result of an earlier run of this workflow."""
+    question: str | None = None
+    """What a person is asked, as a template."""
+    on_limit: bool = False
+    """True where it stands in for nothing but a limit that leaves no room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class TaskLimits:
     calls: int | None = None
     tokens: int | None = None
     time_s: float | None = None
-    on_limit: Literal["pause", "fail"] = "pause"
+    on_limit: Literal["pause", "degrade", "fail"] = "pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,7 @@ class RunLimits:
     tokens: int | None = None
     time_s: float | None = None
     concurrency: int | None = None
-    on_limit: Literal["pause", "fail"] = "pause"
+    on_limit: Literal["pause", "degrade", "fail"] = "pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +225,24 @@ def assignments(plan: Mapping[str, Any]) -> dict[str, Assignment]:
         for step in plan["steps"]
         if "llm" in step
     }
+
+
+def written_order(needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the tasks in their written order, as far as each comes after what it needs."""
+    written = {task_id: number for number, task_id in enumerate(needs)}
+    names = list(needs)
+    readers: dict[str, list[str]] = {task_id: [] for task_id in needs}
+    for task_id, needed in needs.items():
+        for name in needed:
+            readers[name].append(task_id)
+    left = {task_id: len(needed) for task_id, needed in needs.items()}
+    ready = [written[task_id] for task_id, count in left.items() if not count]
+    order = []
+    while ready:
+        task_id = names[heapq.heappop(ready)]
+        order.append(task_id)
+        for reader in readers[task_id]:
+            left[reader] -= 1
+            if not left[reader]:
+                heapq.heappush(ready, written[reader])
+    return order

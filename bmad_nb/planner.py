@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from bmad_nb.plan import (
     RunLimits,
     Step,
     TaskLimits,
+    written_order,
 )
 from bmad_nb.routers.base import Candidate, Demand, Router
 from bmad_nb.routers.capability import Capability
@@ -89,7 +89,7 @@ class _Planner:
         self._missing += [f"Input {name!r} has no value." for name in lacking]
         needs = {t: tuple(references.needs(self._data, t)) for t in self._flow.tasks}
         steps: dict[str, Step] = {}
-        for task_id in _in_order(needs):
+        for task_id in written_order(needs):
             steps[task_id] = self._step(task_id, needs[task_id], steps)
         self._check_rebinding()
         return Plan(
@@ -184,9 +184,6 @@ class _Planner:
     def _note_unsupported(self, task_id: str, task: Task) -> None:
         used = [key for key in _NOT_YET if getattr(task, key)]
         used += [task.verb] if task.verb in _NOT_YET_VERBS else []
-        used += ["limits.on_limit: degrade"] if _degrades(task.limits) else []
-        for key in ("human", "stored"):
-            used += [f"fallback: {key}" for rung in task.fallback if getattr(rung, key)]
         route = self._route(task)
         for key in ("min_quality", "max_latency", "cascade", "accept"):
             used += [f"route.{key}"] if getattr(route, key) is not None else []
@@ -220,7 +217,7 @@ class _Planner:
         return str(task.python)
 
     def _retries(self, retry: Retry, *, asks: bool) -> Retries:
-        default = self._engine.retry_attempts if asks else 1
+        default = self._engine.retry_attempts + 1 if asks else 1
         return Retries(
             attempts=retry.attempts or default,
             backoff_s=retry.backoff,
@@ -238,11 +235,23 @@ class _Planner:
                 found.append(Fallback(llm=chosen, kind="llm"))
             elif rung.prompt is not None:
                 found.append(Fallback(prompt=rung.prompt, kind="prompt"))
+            elif rung.human is not None:
+                found.append(Fallback(question=rung.human, kind="human"))
             elif rung.skip or rung.stored:
                 found.append(Fallback(kind="skip" if rung.skip else "stored"))
-            elif rung.human is None:
+            else:
                 found.append(Fallback(value=rung.value, kind="value"))
+        if any(_degrades(limits) for limits in (task.limits, self._flow.limits)):
+            found += self._cheaper(task_id, task)
         return tuple(found)
+
+    def _cheaper(self, task_id: str, task: Task) -> list[Fallback]:
+        """Return the cheapest LLM that may do a task, for where a limit leaves no room."""
+        if task.verb not in {"prompt", "messages"}:
+            return []
+        route = self._route(task).model_copy(update={"prefer": "cheapest", "policy": None})
+        chosen = self._assigned(task_id, task, route, "")
+        return [] if chosen is None else [Fallback(llm=chosen, kind="llm", on_limit=True)]
 
     # --- which LLM ------------------------------------------------------------------------------
 
@@ -270,9 +279,10 @@ class _Planner:
     def _assigned(
         self, task_id: str, task: Task, route: Route, content: str
     ) -> Assignment | None:  # fmt: skip
-        if content and (pinned := self._wishes.pinned.get(content)):
-            return pinned
         try:
+            if content and (pinned := self._wishes.pinned.get(content)):
+                self._catalog.llm(pinned.llm)  # it may have gone since
+                return pinned
             found, settings = self._candidates(route)
             router = self._router(route, len(found))
             demand = Demand(
@@ -322,7 +332,8 @@ class _Planner:
         if not route.models:
             demanding = route.prefer or route.capabilities or route.context or self._wishes.router
             if demanding:
-                ready = [c.id for c in self._catalog.cards() if not (c.missing or c.simulated)]
+                cards = self._catalog.cards(recorded=False)
+                ready = [c.id for c in cards if not (c.missing or c.simulated)]
                 settings = dict.fromkeys(ready, ())
             else:
                 for choice in self._catalog.choose(self._default_llm()):
@@ -334,8 +345,6 @@ class _Planner:
         limits = self._flow.limits
         if limits is None:
             return RunLimits()
-        if _degrades(limits):
-            self._missing.append("limits.on_limit: degrade cannot be run by this version.")
         fields = dataclasses.asdict(_task_limits(limits) or TaskLimits())
         return RunLimits(**fields, concurrency=limits.concurrency)
 
@@ -352,7 +361,7 @@ def _task_limits(limits: Limits | None) -> TaskLimits | None:
         calls=limits.calls,
         tokens=limits.tokens,
         time_s=limits.time,
-        on_limit="fail" if limits.on_limit == "fail" else "pause",
+        on_limit=limits.on_limit,
     )
 
 
@@ -372,24 +381,3 @@ def _turns(task: Task) -> tuple[tuple[Any, str], ...]:
     else:
         turns = [("user", task.prompt)] if task.prompt is not None else []
     return tuple([("system", task.system)] if task.system else []) + tuple(turns)
-
-
-def _in_order(needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the tasks in their written order, as far as each comes after what it needs."""
-    written = {task_id: number for number, task_id in enumerate(needs)}
-    names = list(needs)
-    readers: dict[str, list[str]] = {task_id: [] for task_id in needs}
-    for task_id, needed in needs.items():
-        for name in needed:
-            readers[name].append(task_id)
-    left = {task_id: len(needed) for task_id, needed in needs.items()}
-    ready = [written[task_id] for task_id, count in left.items() if not count]
-    order = []
-    while ready:
-        task_id = names[heapq.heappop(ready)]
-        order.append(task_id)
-        for reader in readers[task_id]:
-            left[reader] -= 1
-            if not left[reader]:
-                heapq.heappush(ready, written[reader])
-    return order

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.errors import OutputInvalid, UnknownName, UsageProblem
 from bmad_nb.events import CallRow, RunRow
 from bmad_nb.render.base import ComparisonView, plain
+from bmad_nb.workflow import output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +42,7 @@ class Result:
         notes: sentences that weaken or explain the result.
         duration_s: seconds that the run took.
         earlier: calls of this run that broke off and were made again or not at all.
+        schema: JSON Schema that the answers were asked to match, if they were.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Result:
         notes: Sequence[str] = (),
         duration_s: float | None = None,
         earlier: Sequence[CallRow] = (),
+        schema: Mapping[str, Any] | None = None,
     ) -> None:
         """Keep the rows; everything else is worked out when it is asked for."""
         self.run = run
@@ -57,6 +61,7 @@ class Result:
         self.notes = tuple(notes)
         self.duration_s = duration_s
         self.earlier = tuple(earlier)
+        self.schema = schema
         self.name = "r"
         """The variable that the card's own examples speak of."""
 
@@ -82,6 +87,33 @@ class Result:
     def __str__(self) -> str:
         """Return the answer."""
         return self.text
+
+    @property
+    def output(self) -> Any:
+        """The value of the answer, which matches the schema that was asked for.
+
+        Raises:
+            UsageProblem: none was asked for.
+            OutputInvalid: the answer does not match it.
+        """
+        if self.schema is None:
+            raise UsageProblem("No output was asked for.", hint="Ask with output={field: type}.")
+        return output.read_answer(self.text, self.schema)
+
+    @property
+    def outputs(self) -> Mapping[Any, Any]:
+        """Values of the answers by label, as in `answers`; what does not match is left out.
+
+        Raises:
+            UsageProblem: no output was asked for.
+        """
+        if self.schema is None:
+            raise UsageProblem("No output was asked for.", hint="Ask with output={field: type}.")
+        found = {}
+        for label, row in self.answers.items():
+            with contextlib.suppress(OutputInvalid):
+                found[label] = output.read_answer(row.text or "", self.schema)
+        return found
 
     @property
     def best(self) -> CallRow | None:

@@ -50,6 +50,7 @@ class Running(Home):
         strategy: str | None = None,
         router: Router | None = None,
         allow_python: bool = False,
+        replay: bool = False,
     ) -> Planned:
         """Return what a run would do, in which order and by which LLM; nothing is asked.
 
@@ -64,7 +65,7 @@ class Running(Home):
             inputs or {}, strategy, llms or {}, router, identities(functions_of(flow)),
             allow_python=allow_python,
         )  # fmt: skip
-        made = make_plan(flow, self.catalog, self.settings.engine, wishes)
+        made = make_plan(flow, self.llms(replay=replay), self.settings.engine, wishes)
         return Planned(flow, made, command=f"%bmad run {flow.id}")
 
     def run(
@@ -78,6 +79,7 @@ class Running(Home):
         budget_usd: float | str | Decimal | None = None,
         resume: Literal["auto", "never"] = "auto",
         allow_python: bool = False,
+        replay: bool = False,
     ) -> Run:
         """Run a workflow, or go on with the newest stopped run that is the same.
 
@@ -90,6 +92,7 @@ class Running(Home):
             budget_usd: hard limit in US dollars, over what the definition says.
             resume: `never` begins anew although an equal run was stopped.
             allow_python: lets a file's `python` tasks import and call what they name.
+            replay: ask no LLM: what is stored or recorded answers. `python` tasks do run.
 
         Raises:
             DefinitionError: the definition is wrong.
@@ -98,7 +101,9 @@ class Running(Home):
             RunPaused: interrupted, or stopped by a limit; what is finished is kept.
         """
         wishes = Wishes(inputs or {}, strategy, llms or {}, router, allow_python=allow_python)
-        execution = self._execution(self._workflow(workflow), wishes, budget_usd, resume)
+        execution = self._execution(
+            self._workflow(workflow), wishes, budget_usd, resume, replay=replay
+        )
         return self.wait(self._executed(execution), execution)
 
     async def arun(
@@ -106,9 +111,12 @@ class Running(Home):
     ) -> Run:
         """Run a workflow, from code that has an event loop of its own; options as in `run`."""
         budget_usd, resume = options.pop("budget_usd", None), options.pop("resume", "auto")
+        replay = options.pop("replay", False)
         options["llms"] = options.get("llms") or {}
         wishes = Wishes(inputs or {}, **options)
-        execution = self._execution(self._workflow(workflow), wishes, budget_usd, resume)
+        execution = self._execution(
+            self._workflow(workflow), wishes, budget_usd, resume, replay=replay
+        )
         return await _loop.arun(self._executed(execution))
 
     def resume(
@@ -118,6 +126,8 @@ class Running(Home):
         *,
         definition: Definition | None = None,
         allow_python: bool = False,
+        answers: Mapping[str, str] | None = None,
+        replay: bool = False,
     ) -> Run:
         """Go on with a run that was paused, failed, or whose process died.
 
@@ -129,6 +139,8 @@ class Running(Home):
             budget_usd: a new total in US dollars; a text such as `+1` adds to the old one.
             definition: an edited definition; tasks that it does not change are kept.
             allow_python: as in `run`; a run that was allowed stays so.
+            answers: by task, what a person answers where a `human` fallback waits for it.
+            replay: as in `run`.
 
         Raises:
             UnknownRun: there is none.
@@ -136,8 +148,9 @@ class Running(Home):
             RunBusy: it is running.
         """
         execution = self.resumption(
-            run_id, budget_usd, definition=definition, allow_python=allow_python
-        )
+            run_id, budget_usd, definition=definition, allow_python=allow_python, answers=answers,
+            replay=replay,
+        )  # fmt: skip
         return self.go(execution)
 
     def resumption(
@@ -147,14 +160,16 @@ class Running(Home):
         *,
         definition: Definition | None = None,
         allow_python: bool = False,
+        answers: Mapping[str, str] | None = None,
+        replay: bool = False,
     ) -> Execution:
         """Return how a run would go on; its `changes` say what is kept. See `resume`."""
         run = self.store.run(run_id)
         flow = None if definition is None else self._workflow(definition)
         known = self.workflows.get(run.workflow)
         return resumed(
-            run, self._around, flow, functions_of(flow or known), budget_usd,
-            allow_python=allow_python,
+            run, self.around(replay=replay), flow, functions_of(flow or known), budget_usd,
+            allow_python=allow_python, answers=answers,
         )  # fmt: skip
 
     def go(self, execution: Execution) -> Run:
@@ -170,6 +185,11 @@ class Running(Home):
         if isinstance(definition, Workflow):
             parse.check(definition)
             return definition
+        if not isinstance(definition, str | Path):
+            kind = type(definition).__name__
+            raise UsageProblem(
+                f"A {kind} is no workflow.", hint="Give a Workflow, the path of a file or an id."
+            )
         known = self.workflows.get(str(definition))
         if known is not None:
             return known
@@ -177,20 +197,28 @@ class Running(Home):
             raise UnknownName("workflow", str(definition), self.workflows)
         return parse.load(definition)
 
-    @property
-    def _around(self) -> Around:
-        return Around(self.store, self.catalog, self.settings.engine, self.budgets)
+    def around(self, *, replay: bool = False) -> Around:
+        """Return what this workspace lends to a run."""
+        return Around(self.store, self.llms(replay=replay), self.settings.engine, self.budgets)
 
     def _execution(
-        self, flow: Workflow, wishes: Wishes, budget_usd: Any, resume: str
-    ) -> Execution:  # fmt: skip
+        self,
+        flow: Workflow,
+        wishes: Wishes,
+        budget_usd: Any,
+        resume: str,
+        *,
+        replay: bool = False,
+    ) -> Execution:
+        _check_kinds(wishes)
         if resume not in {"auto", "never"}:
             raise UsageProblem(f"resume cannot be {resume!r}.", hint="Use auto or never.")
         limit = None if budget_usd is None else parse_usd(budget_usd)
         functions = functions_of(flow)
         earlier: Any = "auto" if resume == "auto" else None
+        around = self.around(replay=replay)
         return Execution(
-            flow, wishes, self._around, budget_usd=limit, functions=functions, earlier=earlier
+            flow, wishes, around, budget_usd=limit, functions=functions, earlier=earlier
         )
 
     async def _executed(self, execution: Execution) -> Run:
@@ -202,3 +230,22 @@ class Running(Home):
             stopped.result = Run(self.store, execution.run.run_id)
             raise
         return Run(self.store, execution.run.run_id)
+
+
+def _check_kinds(wishes: Wishes) -> None:
+    """Refuse arguments of a wrong kind.
+
+    Raises:
+        UsageProblem: it names the argument.
+    """
+    if not isinstance(wishes.inputs, Mapping) or not all(map(_is_text, wishes.inputs)):
+        raise UsageProblem("inputs takes a dictionary of values by name.")
+    rebound = wishes.llms
+    if not isinstance(rebound, Mapping) or not all(map(_is_text, (*rebound, *rebound.values()))):
+        raise UsageProblem('llms takes a dictionary such as {"old/id": "new/id"}.')
+    if wishes.strategy is not None and not isinstance(wishes.strategy, str):
+        raise UsageProblem("strategy takes a word: parallel or sequential.")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -2,39 +2,68 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+)
 
+from bmad_nb._files import anchored
 from bmad_nb.errors import SettingsError, nearest
-from bmad_nb.secrets import env_name
+from bmad_nb.messages import MOST_USD
+from bmad_nb.secrets import read_reference
 
 DEFAULT_LLM = "local/smollm2-135m"
 
 BUILT_IN_ENDPOINTS: dict[str, dict[str, Any]] = {
     "openai": {
-        "kind": "openai",
         "base_url": "https://api.openai.com/v1",
         "api_key": "env:OPENAI_API_KEY",
+        "max_tokens_field": "max_completion_tokens",
+    },
+    "anthropic": {
+        "kind": "anthropic",
+        "base_url": "https://api.anthropic.com/v1",
+        "api_key": "env:ANTHROPIC_API_KEY",
+    },
+    "gemini": {
+        "kind": "gemini",
+        "base_url": "https://generativelanguage.googleapis.com/v1beta",
+        "api_key": "env:GEMINI_API_KEY",
+    },
+    "ollama": {"kind": "ollama", "base_url": "http://127.0.0.1:11434"},
+    "openrouter": {
+        "base_url": "https://openrouter.ai/api/v1",
+        "api_key": "env:OPENROUTER_API_KEY",
+    },
+    "groq": {"base_url": "https://api.groq.com/openai/v1", "api_key": "env:GROQ_API_KEY"},
+    "mistral": {"base_url": "https://api.mistral.ai/v1", "api_key": "env:MISTRAL_API_KEY"},
+    "deepseek": {
+        "base_url": "https://api.deepseek.com/v1",
+        "api_key": "env:DEEPSEEK_API_KEY",
+        "structured": "json_object",
     },
 }
-RESERVED = ("local", "own", "sim")
-"""Endpoints that are not HTTP: the embedded model, your own functions, the simulated fleet."""
+"""Endpoints that everybody has; `kind` is `openai` where none stands."""
+RESERVED = ("local", "own", "recorded", "sim")
+"""Not HTTP: the embedded model, your own functions, recorded answers, the simulated fleet."""
 
-_STANDARD_KEYS = frozenset(
-    f"{who}_API_KEY"
-    for who in (
-        "ANTHROPIC", "AZURE_OPENAI", "COHERE", "DEEPSEEK", "GEMINI", "GOOGLE", "GROQ", "MISTRAL",
-        "OPENAI", "OPENROUTER", "PERPLEXITY", "TOGETHER", "XAI",
-    )
-)  # fmt: skip
-_STANDARD_PREFIXES = ("AWS_", "AZURE_", "GITHUB_", "GH_", "GOOGLE_", "HF_", "HUGGING")
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_WINDOW = re.compile("([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)")
 
 
 class _Strict(BaseModel):
@@ -47,6 +76,7 @@ class EngineSettings(_Strict):
     max_concurrent_tasks: int = Field(10, ge=1, le=1000, description="calls in flight at a time")
     default_timeout_s: float = Field(300, gt=0, description="seconds for one call")
     retry_attempts: int = Field(3, ge=0, le=20, description="tries after the first")
+    hedge_after_s: float | None = Field(None, gt=0, description="then a slow call is sent twice")
     cost_optimization: bool = Field(default=True, description="prefer the cheaper of equals")
     quality_threshold: float = Field(0.8, ge=0, le=1, description="score that is good enough")
     default_llm: str = Field(DEFAULT_LLM, description="the LLM that is asked when none is named")
@@ -63,27 +93,74 @@ class StoreSettings(_Strict):
 class EndpointSettings(_Strict):
     """One HTTP backend."""
 
-    kind: Literal["openai"] = Field("openai", description="wire format")
+    kind: Literal["openai", "anthropic", "gemini", "ollama"] = Field(
+        "openai", description="wire format"
+    )
     base_url: str = Field(description="address up to and with the version, such as …/v1")
     api_key: str | None = Field(None, description="reference to the key: env:NAME")
     models: tuple[str, ...] = Field((), description="model names; empty means any name is tried")
     allow_http: bool = Field(default=False, description="plain http to another machine")
+    stream: bool = Field(default=False, description="ask for answers piece by piece")
+    structured: Literal["json_schema", "json_object", "prompt"] = Field(
+        "json_schema", description="how an OpenAI-compatible server is told a JSON Schema"
+    )
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="what an OpenAI-compatible server calls the limit on an answer"
+    )
+    rpm: float | None = Field(None, gt=0, description="requests a minute that it allows")
+    tpm: float | None = Field(None, gt=0, description="tokens a minute that it allows")
+    max_in_flight: int | None = Field(None, ge=1, description="calls at a time that it allows")
+    connect_s: float = Field(15, gt=0, description="seconds for DNS, TCP and TLS")
+    first_byte_s: float | None = Field(None, gt=0, description="seconds to the head of a stream")
+    idle_s: float = Field(60, gt=0, description="seconds of silence in the middle of an answer")
 
     @field_validator("api_key")
     @classmethod
     def _is_reference(cls, value: str | None) -> str | None:
         if value is not None:
-            env_name(value)
+            read_reference(value)
         return value
 
 
-class PriceSettings(_Strict):
-    """Price of one LLM, in US dollars per million tokens."""
+Usd = Annotated[Decimal, Field(ge=0, le=MOST_USD, decimal_places=30)]
 
-    input_usd_per_mtok: Decimal = Field(ge=0)
-    output_usd_per_mtok: Decimal = Field(ge=0)
-    cached_input_usd_per_mtok: Decimal | None = Field(None, ge=0)
-    as_of: str = Field("", description="ISO date of the price")
+
+class PriceSettings(_Strict):
+    """Price of one LLM, in US dollars per million tokens; it may have a first day and hours."""
+
+    input_usd_per_mtok: Usd
+    output_usd_per_mtok: Usd
+    cached_input_usd_per_mtok: Usd | None = None
+    cache_write_usd_per_mtok: Usd | None = None
+    reasoning_usd_per_mtok: Usd | None = Field(None, description="part of the output")
+    request_usd: Usd = Field(Decimal(0), description="US dollars per request")
+    as_of: datetime.date | None = Field(None, description="date at which the price was looked up")
+    from_: datetime.date | None = Field(None, alias="from", description="its first day, in UTC")
+    hours: str = Field("", description="time of day, in UTC: 22:00-06:00")
+
+    @field_validator("as_of", "from_", mode="before")
+    @classmethod
+    def _is_day(cls, value: object) -> object:
+        if isinstance(value, str) and _DAY.fullmatch(value):
+            return datetime.date.fromisoformat(value)
+        if type(value) is datetime.date:  # of a number, pydantic would make seconds since 1970
+            return value
+        raise ValueError("write the date as 2026-01-31")
+
+    @field_validator("hours")
+    @classmethod
+    def _is_window(cls, value: str) -> str:
+        start, _, end = value.partition("-")
+        if value and not (_WINDOW.fullmatch(value) and start != end.replace("24:", "00:")):
+            raise ValueError("write the hours as 22:00-06:00, in UTC")
+        return value
+
+
+PriceEntries = Annotated[
+    Annotated[PriceSettings, Tag("table")] | Annotated[tuple[PriceSettings, ...], Tag("list")],
+    Discriminator(lambda value: "list" if value and isinstance(value, list | tuple) else "table"),
+]
+"""Price of an LLM: one table, or a list of them that differ in `from` or `hours`."""
 
 
 class LLMSettings(_Strict):
@@ -100,8 +177,9 @@ class Settings(_Strict):
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings.model_validate({}))
     store: StoreSettings = Field(default_factory=lambda: StoreSettings.model_validate({}))
     endpoints: dict[str, EndpointSettings] = {}
-    prices: dict[str, PriceSettings] = {}
+    prices: dict[str, PriceEntries] = {}
     llms: dict[str, LLMSettings] = {}
+    recorded: dict[str, dict[Literal["path"], str]] = {}
 
     @field_validator("endpoints")
     @classmethod
@@ -146,17 +224,27 @@ def find(
         _validate(table, origin)
         if is_trusted:
             trusted |= set(table.get("endpoints", {}))
-    merged: dict[str, Any] = {"endpoints": dict(BUILT_IN_ENDPOINTS)}
+    merged: dict[str, Any] = {"endpoints": dict(BUILT_IN_ENDPOINTS), "prices": {}}
     for origin, table, is_trusted in reversed(sources):
         if not is_trusted:
             _check_project(table, origin, trusted)
-        merged = _merge(merged, table)
+        whole = {**merged["prices"], **table.get("prices", {})}  # no mixture is anybody's price
+        merged = {**_merge(merged, table), "prices": whole}
     if default_llm := os.environ.get("BMAD_DEFAULT_LLM", "").strip():
         merged = _merge(merged, {"engine": {"default_llm": default_llm}})
     if isinstance(config, Mapping):
         merged = _merge(merged, dict(config))
     files = [Path(origin) for origin, _, _ in sources if origin != "the config argument"]
     return Found(_validate(merged, "settings"), files, _store_path(store, project, here))
+
+
+def price_entries(llm: str, value: object) -> PriceSettings | tuple[PriceSettings, ...]:
+    """Return the price of `llm` that a table or a list of tables gives.
+
+    Raises:
+        SettingsError: something is wrong in it; all that is wrong is said.
+    """
+    return _validate({"prices": {llm: value}}, "this price").prices[llm]
 
 
 def _sources(
@@ -229,7 +317,7 @@ def _read(path: Path) -> dict[str, Any]:
         table = tools.get("bmad", {}) if isinstance(tools, dict) else {}
     if not isinstance(table, dict):
         raise SettingsError(f"tool.bmad in {path} is not a table.")
-    return table
+    return anchored(table, path.parent)
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,7 +333,7 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _check_project(table: Mapping[str, Any], origin: str, trusted: Iterable[str]) -> None:
     """Refuse what a file that came with a clone may not do with keys and money."""
     for llm in table.get("prices", {}):
-        if llm.partition("/")[0] in trusted:
+        if llm.partition("/")[0] not in set(table.get("endpoints", {})) - set(trusted):
             raise SettingsError(
                 f"{origin} sets the price of {llm}, which is not its own endpoint.",
                 hint="Put the price into your own settings file: a budget rests on it.",
@@ -257,10 +345,11 @@ def _check_project(table: Mapping[str, Any], origin: str, trusted: Iterable[str]
                 hint="Rename it there, or move it into your own settings file.",
             )
         key = endpoint.get("api_key")
-        variable = env_name(key) if key else ""
-        if variable in _STANDARD_KEYS or variable.startswith(_STANDARD_PREFIXES):
+        reference = read_reference(key) if key else None
+        if reference is not None and not reference.may_come_with_a_clone:
+            held = reference.variable or "your keyring"
             raise SettingsError(
-                f"{origin} would send the key in {variable} to {endpoint.get('base_url')}.",
+                f"{origin} would send the key in {held} to {endpoint.get('base_url')}.",
                 hint="Use a variable of its own there, or define the endpoint in your own settings "
                 "file.",
             )
@@ -298,4 +387,4 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         "llms": LLMSettings,
     }
     home = homes.get(str(location[0])) if location else Settings
-    return list(home.model_fields) if home else []
+    return [f.alias or n for n, f in home.model_fields.items()] if home else []

@@ -53,6 +53,8 @@ class Workspace(Asking, Running):
         store: path of the store's file.
         budget_usd: limit in US dollars on all that this object spends; None is no limit.
             Simulated money has a purse of its own with the same limit.
+        replay: True lets no call be made: what is stored or recorded answers, and all else is
+            refused with `NotRecorded`. None leaves it to `BMAD_REPLAY`.
 
     Raises:
         SettingsError: a settings file is wrong.
@@ -63,11 +65,27 @@ class Workspace(Asking, Running):
         config: Mapping[str, Any] | str | Path | None = None,
         store: str | Path | None = None,
         budget_usd: float | str | Decimal | None = None,
+        replay: bool | None = None,
     ) -> None:
         """Read the settings; no file is made and nobody is contacted."""
-        super().__init__(config, store, budget_usd)
+        super().__init__(config, store, budget_usd, replay)
         _open.add(self)
         weakref.finalize(self, _close_later, self.store).atexit = False
+
+    def set_price(self, llm: str, **amounts: Any) -> None:
+        """Set what an LLM costs from now on; rows of the ledger keep the price that they used.
+
+        Args:
+            llm: its id.
+            **amounts: US dollars, `input_usd_per_mtok` and `output_usd_per_mtok` (per million
+                tokens), and where they differ `cached_input_usd_per_mtok`,
+                `cache_write_usd_per_mtok`, `reasoning_usd_per_mtok`, `request_usd` (per call).
+                Without any, the price that the settings or the list have is taken again.
+
+        Raises:
+            UsageProblem: an amount is missing or is none.
+        """
+        self.catalog.prices.set(llm, dict(amounts) or None)
 
     def add_llm(
         self,
@@ -104,7 +122,9 @@ class Workspace(Asking, Running):
                 f"{type(llm).__name__} is neither a function nor an LLM.",
                 hint="Give a function of messages, or an object with card, complete and aclose.",
             )
-        if llm_id.startswith("local/") or (llm_id.startswith("sim/") and not llm.card.simulated):
+        if llm_id.startswith(("local/", "recorded/")) or (
+            llm_id.startswith("sim/") and not llm.card.simulated
+        ):
             raise UsageProblem(
                 f"{llm_id} would look like one of ours.", hint="Use another name, such as own/mine."
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bmad_nb.calls.pacing import GATES
 from bmad_nb.store.journal import Store
 from bmad_nb.workspace import Workspace, default_workspace
 
@@ -27,6 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     default_workspace.cache_clear()
+    GATES.reset()
     return folder
 
 

@@ -165,7 +165,7 @@ def test_every_stored_column_is_a_field_of_the_row() -> None:
     """What the frame reads from the store is what a call row has."""
     fields = {field.name for field in dataclasses.fields(CallRow)}
     assert set(frames.STORED_COLUMNS) <= fields
-    assert {"answer", "prompt"} == {c.name for c in frames.CALLS} - fields
+    assert {"answer", "prompt", *frames._PRICES} == {c.name for c in frames.CALLS} - fields
 
 
 DONE = TaskRow(

@@ -272,18 +272,20 @@ def test_an_output_is_checked_and_repaired(lab: Workspace) -> None:
     assert "it has no JSON in it" in told[2]
 
 
-def test_an_output_that_stays_wrong_fails_after_two_repairs(
-    lab: Workspace, provider: FakeProvider
-) -> None:
+def test_an_output_that_stays_wrong_fails_after_two_repairs(lab: Workspace) -> None:
     """Three calls are made, and the task's error names the defect."""
-    with pytest.raises(RunFailed, match="it has no JSON in it"):
-        lab.run(
-            flow(
-                "workflow: w\ntasks: {a: {prompt: '[answer: no] x', llm: lab/a, output: {n: integer}}}"
-            )
-        )
+    asked: list[str] = []
 
-    assert 3 == provider.counts()["received"]
+    def stubborn(messages: Any) -> str:
+        asked.append(messages[-1].text)
+        return "no"
+
+    lab.add_llm("stubborn", stubborn)
+    with pytest.raises(RunFailed, match="it has no JSON in it"):
+        lab.run(flow("workflow: w\ntasks: {a: {prompt: Count., llm: own/stubborn, "
+                     "output: {n: integer}}}"))  # fmt: skip
+
+    assert 3 == len(asked)
 
 
 def test_what_may_pass_is_tried_again(lab: Workspace, provider: FakeProvider) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bmad_nb.errors import SettingsError
-from bmad_nb.settings import DEFAULT_LLM, Settings, find
+from bmad_nb.settings import BUILT_IN_ENDPOINTS, DEFAULT_LLM, Settings, find
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -37,7 +37,7 @@ def test_without_any_file_the_defaults_hold(project: Path) -> None:
         found.settings.engine.quality_threshold,
     )
     assert DEFAULT_LLM == found.settings.engine.default_llm
-    assert ["openai"] == list(found.settings.endpoints)
+    assert [*BUILT_IN_ENDPOINTS] == list(found.settings.endpoints)
     assert [] == found.files
     assert [] == list(project.iterdir())
 
@@ -179,7 +179,7 @@ def endpoint(name: str, key: str = "", url: str = "https://evil.example/v1") -> 
 def test_a_project_may_add_an_endpoint(project: Path) -> None:
     """A project's file adds an endpoint with a key variable of its own."""
     (project / "bmad.toml").write_text(endpoint("lab", "env:LAB_KEY"))
-    assert {"openai", "lab"} == set(find().settings.endpoints)
+    assert {"lab", *BUILT_IN_ENDPOINTS} == set(find().settings.endpoints)
 
 
 @pytest.mark.parametrize("text", [endpoint("openai"), endpoint("openai", "env:OTHER_KEY")])

@@ -83,7 +83,7 @@ def serve() -> None:
     import httpx_aiohttp  # noqa: F401
 
     from bmad_nb import _loop
-    from bmad_nb.llms import openai  # noqa: F401
+    from bmad_nb.llms import hosted  # noqa: F401
 
     for line in sys.stdin:
         verb, job = json.loads(line)

@@ -153,7 +153,7 @@ def brief(value: Any, most: int = 60) -> str:
         return f"a {type(value).__name__}"[:most]
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Return what an error says, as the end of a sentence; never raises."""
     try:
         return (

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from bmad_nb._files import owner_lives
 from bmad_nb.errors import StoreCorrupt, UnknownRun
-from bmad_nb.events import CallRow, RunRow
+from bmad_nb.events import CallRow, RunRow, TaskEnded, TaskRow
 from bmad_nb.store import schema, stamped
 from bmad_nb.store.file import StoreFile
 from bmad_nb.store.stamped import Stamped
@@ -65,6 +65,7 @@ class Reading(StoreFile):
             return self._run_in(connection, run_id)
 
     def _run_in(self, connection: sqlite3.Connection | None, run_id: str) -> RunRow:
+        run_id = run_id.encode("ascii", "replace").decode()  # ids are ASCII; SQLite takes no halves
         found = self._runs_in(connection, "WHERE run_id = ?", run_id, texts=True)
         if not found and run_id:
             found = self._runs_in(connection, "WHERE instr(run_id, ?) = 1", run_id, texts=True)
@@ -119,6 +120,26 @@ class Reading(StoreFile):
                 Stamped(key - first, when, stamped.event_of(connection, kind, body, run, call))
                 for key, when, kind, body in rows
             ]
+
+    def newest_result(self, workflow: str, task: str, *, not_in: str = "") -> TaskRow | None:
+        """Return the newest result of a task over all runs of a workflow, or None.
+
+        What a fallback gave is no result, nor what a simulated LLM said.
+
+        Args:
+            workflow: id of the workflow.
+            task: id of the task.
+            not_in: a run that is left out.
+        """
+        runs = [run.run_id for run in self.runs() if run.workflow == workflow]
+        for run_id in reversed([run_id for run_id in runs if run_id != not_in]):
+            for each in reversed(self.events(run_id)):
+                row = each.event.task if isinstance(each.event, TaskEnded) else None
+                if row is None or row.task != task or row.state != "done":
+                    continue
+                if not (row.degraded or row.simulated):
+                    return row
+        return None
 
     def sums(self) -> dict[str, dict[str, float]]:
         """Return by run what `schema.SUMS` names: how many calls of which kind, and their cost."""

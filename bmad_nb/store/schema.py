@@ -15,7 +15,7 @@ from typing import Any
 
 from bmad_nb.errors import StoreCorrupt
 from bmad_nb.events import CallRow, RunRow
-from bmad_nb.messages import Message
+from bmad_nb.messages import Image, Message, Token
 from bmad_nb.secrets import redact
 
 VERSION = 2
@@ -25,13 +25,13 @@ PICO = Decimal(10) ** 12
 
 CALL_COLUMNS = tuple(f.name for f in dataclasses.fields(CallRow))
 RUN_COLUMNS = tuple(f.name for f in dataclasses.fields(RunRow))
-TEXT_COLUMNS = ("messages", "text")
+TEXT_COLUMNS = ("messages", "text", "tokens")
 """Kept in a table of their own, so that tables and charts never read them."""
 OUTCOME = (
     "state", "text", "finish_reason", "error", "error_kind", "error_hint", "score", "scorer",
     "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "cost_usd",
     "original_cost_usd", "latency_s", "original_latency_s", "first_token_s", "billed",
-    "from_store", "ended_utc",
+    "from_store", "ended_utc", "cache_write_tokens", "tokens",
 )  # fmt: skip
 """What a call's outcome adds to its intent; all else stays as it was intended."""
 RUN_TEXTS = ("definition", "inputs", "options")
@@ -44,8 +44,16 @@ _JSON = ("case", "error", "error_hint", "reference", "title")
 _TYPES = {
     **dict.fromkeys((*_MONEY, *_FLAGS, "sample", "max_tokens"), "INTEGER"),
     **dict.fromkeys(
-        ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"), "INTEGER"
+        (
+            "input_tokens",
+            "output_tokens",
+            "cached_input_tokens",
+            "reasoning_tokens",
+            "cache_write_tokens",
+        ),
+        "INTEGER",
     ),
+    "price": "BLOB",
     **dict.fromkeys(_REALS, "REAL"),
     **dict.fromkeys((*TEXT_COLUMNS, *_JSON), "BLOB"),
     "call_id": "TEXT PRIMARY KEY",
@@ -100,6 +108,9 @@ DROP TABLE runs_1;
 DROP TABLE events_1;
 ALTER TABLE calls ADD COLUMN task TEXT NOT NULL DEFAULT '';
 ALTER TABLE calls ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE calls ADD COLUMN cache_write_tokens INTEGER;
+ALTER TABLE calls ADD COLUMN price BLOB;
+ALTER TABLE calls ADD COLUMN tokens BLOB;
 PRAGMA user_version = 2;
 """,  # noqa: S608  (own names, here and below)
 }
@@ -184,10 +195,16 @@ def _json(value: str) -> bytes:
     return spell(value) if value else b'""'
 
 
+def _tokens(tokens: Sequence[Token]) -> list[Any] | None:
+    return [[each.text, each.logprob, each.others] for each in tokens] or None
+
+
 _SPELLING: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_MONEY, _pico),
     **dict.fromkeys(_REALS, _real),
     **dict.fromkeys(_JSON, _json),
+    "price": spell,
+    "tokens": _tokens,
 }
 
 
@@ -211,8 +228,8 @@ class _Row:
 
 
 _of_run = _Row(RUN_COLUMNS, RUN_TEXTS)
-_of_call = _Row(CALL_COLUMNS, ("text",))
-_of_outcome = _Row(OUTCOME, ("text",))
+_of_call = _Row(CALL_COLUMNS, ("text", "tokens"))
+_of_outcome = _Row(OUTCOME, ("text", "tokens"))
 _MESSAGES = CALL_COLUMNS.index("messages")
 
 
@@ -227,9 +244,14 @@ def keep_run(writer: sqlite3.Connection, run: RunRow) -> int:
 def keep_call(writer: sqlite3.Connection, call: CallRow) -> None:
     """Insert a call and its texts."""
     values = _of_call(writer, call)
-    messages = spell([[m.role, m.text] for m in call.messages])
-    values[_MESSAGES] = keep_text(writer, messages)
+    messages = [[m.role, m.text, *map(_noted, m.images)] for m in call.messages]
+    values[_MESSAGES] = keep_text(writer, spell(messages))
     writer.execute(KEEP_CALL, values)
+
+
+def _noted(image: Image) -> list[str]:
+    """Return what is kept of a picture: enough to tell it from others, not to show it."""
+    return [image.media_type, image.digest]
 
 
 def keep_outcome(writer: sqlite3.Connection, call: CallRow) -> None:
@@ -272,8 +294,17 @@ def call_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> CallRow:
         if values.get(column) is not None:
             values[column] = json.loads(values[column])
     messages = text_of(connection, values["messages"]) or []
-    values["messages"] = tuple(Message(role, text) for role, text in messages)
+    values["messages"] = tuple(
+        Message(role, text, tuple(Image(kind, b"", digest) for kind, digest in images))
+        for role, text, *images in messages
+    )
     values["text"] = text_of(connection, values["text"])
+    values["price"] = json.loads(values["price"] or "null")
+    tokens = text_of(connection, values["tokens"]) or []
+    values["tokens"] = tuple(
+        Token(text, logprob, tuple((other, at) for other, at in others))
+        for text, logprob, others in tokens
+    )
     return CallRow(**values)
 
 

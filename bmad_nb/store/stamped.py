@@ -16,6 +16,7 @@ from bmad_nb.events import (
     CallIntended,
     CallRow,
     Event,
+    PriceChanged,
     RunEnded,
     RunPlanned,
     RunRow,
@@ -68,6 +69,8 @@ def payload_of(event: Event) -> dict[str, Any]:
             return {"call_id": call.call_id}
         case RunPlanned(plan=plan):
             return {"plan": plan}
+        case PriceChanged():
+            return {"llm": event.llm, "old": event.old, "new": event.new}
         case RunStarted(run=run):
             return _fields(run, "budget_usd")
         case RunEnded():
@@ -138,7 +141,7 @@ def keep_event(writer: sqlite3.Connection, event: Event, number: int, time_utc: 
     writer.execute(schema.KEEP_EVENT, (number, time_utc, event.kind, body))
 
 
-def event_of(
+def event_of(  # noqa: PLR0911  (one for each kind)
     connection: sqlite3.Connection,
     kind: str,
     body: bytes,
@@ -172,6 +175,8 @@ def event_of(
             return CallIntended(intended)
         case "run_planned":
             return RunPlanned(run.run_id, payload["plan"])
+        case "price_changed":
+            return PriceChanged(run.run_id, **payload)
         case "run_started":
             return RunStarted(_as_started(run, payload))
         case "run_ended":

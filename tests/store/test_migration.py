@@ -98,7 +98,8 @@ def text(value: object) -> tuple[bytes, bytes]:
 def old_row(row: CallRow) -> tuple[dict[str, Any], list[tuple[bytes, bytes]]]:
     """Return the columns of a call in version 1, and its texts."""
     values = {f.name: getattr(row, f.name) for f in dataclasses.fields(CallRow)}
-    del values["task"], values["attempt"]
+    for name in ("task", "attempt", "cache_write_tokens", "price", "tokens"):
+        del values[name]
     texts = [text([[m.role, m.text] for m in row.messages])]
     values["messages"] = texts[0][0]
     if row.text is not None:
