@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import sqlite3
@@ -53,7 +54,9 @@ def _rows(path: Path) -> Iterator[bytes]:
                     if isinstance(value, str):
                         yield value.encode("utf-8", "surrogatepass")
                     elif isinstance(value, bytes):
-                        yield zlib.decompress(value[1:]) if value[:1] == b"z" else value
+                        yield value
+                        with contextlib.suppress(zlib.error):  # a hash may begin so, too
+                            yield zlib.decompress(value[1:]) if value[:1] == b"z" else b""
     finally:
         connection.close()
 
