@@ -1,4 +1,7 @@
-"""Finds a key in everything that a session leaves: files, stores and what was printed."""
+"""Finds a key in everything that a session leaves: files, stores and what was printed.
+
+`python -m tests.canary FOLDER` looks for the keys that the tests use in a folder that they left.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,22 @@ import contextlib
 import gzip
 import json
 import sqlite3
+import sys
 import urllib.parse
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+KEYS = {
+    "openai": "sk-canary-openai-1f7b3c9d5e",
+    "anthropic": "sk-ant-canary-8a6e2d4c0b",
+    "gemini": "AIzaCanaryGemini77x1y2z3w4",
+    "ollama": "canary-ollama-5f5e5d5c5b",
+    "asking": "sk-canary-0123456789abcdef",
+    "check": "sk-canary-check-0123456789",
+}
+"""Keys of the tests, none of which may be found in anything that a test leaves."""
 
 
 def spellings(key: str) -> set[bytes]:
@@ -66,3 +80,15 @@ def holding(folder: Path, *keys: str) -> list[str]:
     wanted = {spelled for key in keys for spelled in spellings(key)}
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return [path.name for path in files if any(s in text for text in texts(path) for s in wanted)]
+
+
+def main(folder: Path) -> int:
+    """Say which files hold a key; return how many do."""
+    files = sum(path.is_file() for path in folder.rglob("*"))
+    found = holding(folder, *KEYS.values())
+    print(f"{files:,} files, {len(found)} with a key", *found, sep="\n")
+    return len(found) or not files  # a folder without files proves nothing
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -18,16 +18,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.canary import holding
+from tests.canary import KEYS, holding, main
 from tests.fake_provider import FakeProvider
 from tests.llms.asking import ROOT
 
-KEYS = {
-    "openai": "sk-canary-openai-1f7b3c9d5e",
-    "anthropic": "sk-ant-canary-8a6e2d4c0b",
-    "gemini": "AIzaCanaryGemini77x1y2z3w4",
-    "ollama": "canary-ollama-5f5e5d5c5b",
-}
 PATHS = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "ollama": ""}
 FAULTS = ("401", "500", "html", "cut", "redirect", "bad_json", "hang")
 
@@ -57,7 +51,7 @@ def folder(project: Path, provider: FakeProvider) -> Path:
 
 def environment() -> dict[str, str]:
     """Return this process's environment with the canaries in it."""
-    keys = {f"CANARY_{kind.upper()}": key for kind, key in KEYS.items()}
+    keys = {f"CANARY_{kind.upper()}": KEYS[kind] for kind in PATHS}
     return {**os.environ, **keys, "PYTHONPATH": str(ROOT)}
 
 
@@ -110,9 +104,7 @@ def test_no_key_is_left_anywhere(folder: Path, provider: FakeProvider) -> None:
         (folder / f"shell{number}.out").write_bytes(done.stdout + done.stderr)
 
     sent = {value for each in provider.requests() for value in each["headers"].values()}
-    assert {key for key in KEYS.values() if any(key in value for value in sent)} == set(
-        KEYS.values()
-    )
+    assert {kind for kind in KEYS if any(KEYS[kind] in value for value in sent)} == set(PATHS)
     assert (folder / "debug.log").stat().st_size > 0
     assert "***" in (folder / "said.txt").read_text(encoding="utf-8")
     assert [] == holding(folder, *KEYS.values())
@@ -172,3 +164,13 @@ def test_a_planted_key_is_found(tmp_path: Path, way: str) -> None:
             path.write_text(raw.hex())
     assert ["left"] == holding(tmp_path, key)
     assert [] == holding(tmp_path, "another-key-0123456789")
+
+
+def test_a_folder_with_a_key_or_without_files_is_refused(tmp_path: Path) -> None:
+    """The step of CI fails on a key, and where the tests left nothing that could be looked at."""
+    assert 1 == main(tmp_path)
+    (tmp_path / "left").write_text("nothing")
+    assert 0 == main(tmp_path)
+    (tmp_path / "left").write_text(KEYS["asking"])
+    assert 1 == main(tmp_path)
+    (tmp_path / "left").unlink()  # or that step would find it

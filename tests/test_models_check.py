@@ -14,9 +14,10 @@ import pytest
 
 from bmad_nb.verbs.probing import check
 from bmad_nb.workspace import Workspace
+from tests.canary import KEYS
 from tests.fake_provider import FakeProvider
 
-KEY = "sk-canary-check-0123456789"
+KEY = KEYS["check"]
 PATHS = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "ollama": ""}
 
 

@@ -11,7 +11,7 @@ import pytest
 from bmad_nb.errors import SettingsError
 from bmad_nb.settings import BUILT_IN_ENDPOINTS, DEFAULT_LLM, Settings, find
 
-KEY = "sk-canary-0123456789abcdef"
+KEY = "sk-canary-settings-0123456789"
 
 
 def user_file(project: Path, text: str) -> Path:

@@ -21,10 +21,11 @@ from bmad_nb.llms.wires.base import Wire
 from bmad_nb.llms.wires.openai import OpenAIWire
 from bmad_nb.messages import Completion, Message, Request
 from bmad_nb.secrets import Secret
+from tests.canary import KEYS
 from tests.fake_provider import FakeProvider
 
 T = TypeVar("T")
-KEY = "sk-canary-0123456789abcdef"
+KEY = KEYS["asking"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
