@@ -51,7 +51,7 @@ class BmadError(Exception):
     """
 
     def __init__(self, what: str, *, hint: str = "") -> None:
-        """Keep the sentence and the advice apart, so that each display can set them as it likes."""
+        """Keep the sentence and the advice apart."""
         super().__init__(f"{what} {hint}".strip())
         self.what = what
         self.hint = hint
@@ -59,8 +59,7 @@ class BmadError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Return the short form that IPython shows instead of a traceback.
 
-        The whole traceback is kept where nobody can ask for it again, which is a run without a
-        front end (papermill, nbclient); `%tb` shows it anywhere.
+        The whole one is kept in runs without a front end (papermill, nbclient), or see `%tb`.
         """
         return [f"{type(self).__name__}: {self.what}", *([self.hint] if self.hint else [])]
 
@@ -166,10 +165,8 @@ class NotRunnable(WorkflowError):
         """Name everything that is missing at once."""
         shown = "\n".join(f"  {each}" for each in missing[:20])
         more = f"\n  … and {len(missing) - 20} more." if len(missing) > 20 else ""
-        super().__init__(
-            f"{workflow!r} cannot run yet; nothing was sent:\n{shown}{more}",
-            hint="--dry-run shows the plan as it stands.",
-        )
+        said = f"{workflow!r} cannot run yet; nothing was sent:\n{shown}{more}"
+        super().__init__(said, hint="--dry-run shows the plan as it stands.")
         self.missing = tuple(missing)
 
 
@@ -178,7 +175,7 @@ class TaskFailed(BmadError):
 
 
 class AnswerNeeded(BmadError):
-    """A task waits for a person's answer; `task` is its id, and the run is paused."""
+    """A task, `task`, waits for a person's answer, and the run is paused."""
 
     task = ""
 
@@ -340,7 +337,10 @@ class RunStopped(BmadError):
     Attributes:
         run_id: the run.
         result: what is finished, as the object that the call would have returned.
+        reason: why, in a word.
     """
+
+    reason = "user"
 
     def __init__(self, what: str, *, hint: str = "", run_id: str = "", result: Any = None) -> None:
         """Keep the partial result for whoever catches this."""

@@ -1,4 +1,4 @@
-"""What happens in a run, as plain data, and the one fold that turns it into the run's state.
+"""What happens in a run, as plain data.
 
 The engine hands events to a journal; the store keeps them; everything that is shown is read from
 there. An event is never changed once it is committed.
@@ -6,8 +6,8 @@ there. An event is never changed once it is committed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
@@ -103,6 +103,8 @@ class CallRow:
     cache_write_tokens: int | None = None
     price: Any = None
     """The price that was used, as `Price.to_json` writes it; None where none is known."""
+    waited_s: float | None = None
+    """Seconds that it waited for its turn at its endpoint before it was sent."""
     tokens: tuple[Token, ...] = ()
     """Tokens of the answer with their log-probabilities, where they were asked for and given."""
 
@@ -148,11 +150,12 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """The outcome of one task of a workflow; a row of the `tasks` frame."""
+    """The outcome of one task of a workflow, or of a part of one; a row of the `tasks` frame."""
 
     run_id: str
     task: str
-    """Id of the task in its workflow."""
+    """Id of the task in its workflow. That of a part goes on: `each[3]` is an item of a map,
+    `draft#2` a round of a refinement, `plan/draft` a task of a sub-workflow."""
     state: TaskState
     verb: str = ""
     """What kind of task: `prompt`, `messages`, `python` or `set`."""
@@ -160,6 +163,8 @@ class TaskRow:
     """SHA-256 over all that decides its result: its own fields and those of all above it."""
     value: Any = None
     """What it gave, as a JSON value: the output of a schema, of a function, of `set`."""
+    facts: Any = None
+    """What else can be read of it by name, as JSON values, such as its score."""
     call_id: str = ""
     """The call that answered; its text is the task's text."""
     llm: str = ""
@@ -188,6 +193,10 @@ class TaskRow:
     """US dollars that its calls cost in this run; None where a price is unknown."""
     simulated: bool = False
     """True where a simulated LLM answered."""
+    queued_s: float = 0.0
+    """Seconds from the moment at which it could have begun until there was a slot for it."""
+    rested_s: float = 0.0
+    """Seconds that it waited between attempts."""
     kept_from: str = ""
     """The run that did it, where this run took its result over."""
     started_utc: str = ""
@@ -222,6 +231,62 @@ class PriceChanged:
     """The price before, as `Price.to_json` writes it; None where nobody knew it."""
     new: Mapping[str, str] | None
     kind: Literal["price_changed"] = "price_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAsked:
+    """A person is asked something; the task waits, the rest of the run goes on."""
+
+    run_id: str
+    task: str
+    question: str
+    options: tuple[str, ...] = ()
+    """What may be chosen; empty where any text is an answer."""
+    form: tuple[str, ...] = ()
+    """Names of further fields."""
+    shown: Any = None
+    """What is shown beside it, as a JSON value."""
+    until_utc: str = ""
+    """ISO time at which it is not waited for any more; empty for no such time."""
+    kind: Literal["task_asked"] = "task_asked"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAnswered:
+    """A person has answered, or the time for it was over."""
+
+    run_id: str
+    task: str
+    answer: Mapping[str, Any]
+    """`choice`, `comment`, `by`, and the fields of the form."""
+    wish: int = 0
+    """The wish that brought it from another process; 0 where none did."""
+    kind: Literal["task_answered"] = "task_answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An assertion about the run was looked at and did not hold, or held where it is to be seen."""
+
+    run_id: str
+    task: str
+    that: str
+    holds: bool
+    action: str
+    values: Any = None
+    """What it read, by name, shortened."""
+    kind: Literal["checkpoint"] = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPausing:
+    """A wish to stop was seen: no call starts behind this; those in flight may end."""
+
+    run_id: str
+    reason: str = "user"
+    wish: int = 0
+    """The wish of another process that it answers; 0 where none did."""
+    kind: Literal["run_pausing"] = "run_pausing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +326,24 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | RunPlanned | PriceChanged | CallIntended | CallEnded | TaskEnded | RunEnded
+    RunStarted | RunPlanned | PriceChanged | CallIntended | CallEnded | TaskEnded | TaskAsked
+    | TaskAnswered | Checkpoint | RunPausing | RunEnded
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What another process wants of a run; the one that runs it sees and obeys."""
+
+    number: int
+    run_id: str
+    kind: Literal["pause", "cancel", "answer"]
+    payload: Mapping[str, Any]
+    """Of a pause and of a cancellation `now`; of an answer `task` and `answer`."""
+    by: str = ""
+    """Who wants it."""
+    seen_utc: str = ""
+    """ISO time at which the run saw it; empty before."""
 
 
 class Journal(Protocol):
@@ -279,42 +360,3 @@ class Journal(Protocol):
     def stored(self, request_key: str, run_id: str = "") -> CallRow | None:
         """Return the newest answered call with this key, or None; of one run where it is named."""
         ...
-
-
-@dataclass(slots=True)
-class RunState:
-    """State of a run: what a fold over its events gives."""
-
-    run: RunRow | None = None
-    status: RunStatus = "running"
-    reason: str = ""
-    plan: Mapping[str, Any] | None = None
-    calls: dict[str, CallRow] = field(default_factory=dict)
-    tasks: dict[str, TaskRow] = field(default_factory=dict)
-    outputs: Any = None
-
-    @property
-    def spent_usd(self) -> Decimal:
-        """US dollars that are known to be spent, simulated money left out."""
-        return sum(
-            (c.cost_usd for c in self.calls.values() if c.cost_usd and not c.simulated),
-            Decimal(0),
-        )
-
-
-def fold(events: Iterable[Event]) -> RunState:
-    """Return the state of a run after `events`, in their order."""
-    state = RunState()
-    for event in events:
-        match event:
-            case RunStarted(run=run):
-                state.run, state.status, state.reason = run, "running", ""
-            case RunPlanned(plan=plan):
-                state.plan = plan
-            case CallIntended(call=call) | CallEnded(call=call):
-                state.calls[call.call_id] = call
-            case TaskEnded(task=task):
-                state.tasks[task.task] = task
-            case RunEnded(status=status, reason=reason, outputs=outputs):
-                state.status, state.reason, state.outputs = status, reason, outputs
-    return state

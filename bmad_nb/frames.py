@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bmad_nb.events import CallRow, RunRow, TaskRow
+from bmad_nb.plan import root_of
 
 
 class Column(NamedTuple):
@@ -39,6 +40,7 @@ CALLS = (
     Column("latency_s", "float64", "s", "time of this row: 0 if from the store"),
     Column("original_latency_s", "float64", "s", "time of the answer when it was made"),
     Column("first_token_s", "float64", "s", "time to the first token when it was made"),
+    Column("waited_s", "float64", "s", "time that it waited for its turn at its endpoint"),
     Column("input_tokens", "Int64", "tokens", "tokens of the prompt"),
     Column("output_tokens", "Int64", "tokens", "tokens of the answer"),
     Column("cached_input_tokens", "Int64", "tokens", "part of the prompt that was cached"),
@@ -99,6 +101,8 @@ TASKS = (
     Column(
         "duration_s", "float64", "s", "time from its beginning to its end; missing if it has none"
     ),
+    Column("queued_s", "float64", "s", "time that it was ready and waited for a slot"),
+    Column("rested_s", "float64", "s", "time that it waited between attempts"),
     Column("input_tokens", "Int64", "tokens", "tokens of its prompts, stored answers included"),
     Column("output_tokens", "Int64", "tokens", "tokens of its answers, stored ones included"),
     Column("degraded", "bool", "", "a fallback stood in"),
@@ -116,6 +120,23 @@ TASKS = (
     Column("ended_utc", "datetime64[ns, UTC]", "UTC", "when its outcome was written down"),
 )
 """Columns of the tasks frame: a row per task of a workflow."""
+
+PARTS = (
+    Column("run_id", "string", "", "the run"),
+    Column("task", "string", "", "id of the task that it is a part of"),
+    Column("part", "string", "", "its name: each[3], draft#2, plan/draft"),
+    Column("iteration", "Int64", "", "number of a round of a refinement, from 1"),
+    Column("score", "float64", "0 to 1", "how good a judge found it; missing if none did"),
+    *(column for column in TASKS if column.name not in {"run_id", "task", "when", "when_value"}),
+)
+"""Columns of the parts frame: a row per part of a task."""
+
+USE = (
+    Column("time_s", "float64", "s", "seconds since the first call began"),
+    Column("in_flight", "int64", "", "calls that are made at this time"),
+    Column("tokens_per_s", "float64", "tokens/s", "tokens of answers that come in at this time"),
+)
+"""Columns of the use frame: a row whenever a call begins or ends."""
 
 _PRICES = ("input_usd_per_mtok", "output_usd_per_mtok")
 _COMPUTED = {"answer", "prompt", *_PRICES}
@@ -178,9 +199,52 @@ def tasks(
     """
     own: dict[tuple[str, str], list[CallRow]] = {}
     for call in calls:
-        own.setdefault((call.run_id, call.task), []).append(call)
+        own.setdefault((call.run_id, root_of(call.task)), []).append(call)
     found = [_task(row, own.get((row.run_id, row.task), ()), texts) for row in rows]
     return _frame(TASKS, {c.name: [each[c.name] for each in found] for c in TASKS})
+
+
+def parts(
+    rows: Sequence[TaskRow], calls: Sequence[CallRow], texts: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return a frame with a row per part of a task; see `PARTS`. Arguments as in `tasks`.
+
+    A round's cost is what its draft and its judgement cost; a call belongs to the innermost part.
+    """
+    own: dict[tuple[str, str], list[CallRow]] = {}
+    for call in calls:
+        own.setdefault((call.run_id, call.task), []).append(call)
+    found = []
+    for row in rows:
+        facts = row.facts or {}
+        values = _task(row, own.get((row.run_id, row.task), ()), texts)
+        values |= {"part": row.task, "task": root_of(row.task)}
+        values |= {"iteration": facts.get("iteration"), "score": facts.get("score")}
+        values["cost_usd"] = None if row.cost_usd is None else float(row.cost_usd)
+        found.append(values)
+    return _frame(PARTS, {c.name: [each[c.name] for each in found] for c in PARTS})
+
+
+def use(calls: Sequence[CallRow]) -> pd.DataFrame:
+    """Return how many calls were made at each time, and at which rate tokens came; see `USE`.
+
+    A call's tokens are spread evenly over its time; answers from the store are left out.
+    """
+    changes: list[tuple[datetime.datetime, int, float]] = []
+    for call in calls:
+        lasted = _duration_s(call.started_utc, call.ended_utc)
+        if call.from_store or not lasted:
+            continue
+        began, ended = map(datetime.datetime.fromisoformat, (call.started_utc, call.ended_utc))
+        rate = (call.output_tokens or 0) / lasted
+        changes += [(began, 1, rate), (ended, -1, -rate)]
+    changes.sort()
+    rows, many, speed = [], 0, 0.0
+    for when, one, rate in changes:
+        many, speed = many + one, speed + rate
+        rows.append(((when - changes[0][0]).total_seconds(), many, max(0.0, round(speed, 9))))
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    return _frame(USE, {c.name: columns[n] for n, c in enumerate(USE)})
 
 
 def _task(row: TaskRow, calls: Sequence[CallRow], texts: Mapping[str, str]) -> dict[str, Any]:

@@ -239,3 +239,19 @@ def test_a_run_of_a_dead_process_counts_what_was_in_flight(store: Store) -> None
     asyncio.run(store.commit(RunStarted(begun), CallIntended(BARE)))
     (row,) = frames.runs(store.runs(), store.sums()).itertuples()
     assert ("interrupted", 1, "flow") == (row.status, row.maybe_billed, row.workflow)
+
+
+def test_use_counts_calls_in_flight_and_the_rate_of_tokens() -> None:
+    """Two calls that overlap: one, two, one, none; their tokens are spread over their time."""
+
+    def call(number: int, began: int, ended: int, tokens: int) -> CallRow:
+        begun, end = (f"2026-01-01T00:00:{s:02}+00:00" for s in (began, ended))
+        return CallRow(str(number), "r", "a/b", "k", "answered", output_tokens=tokens,
+                       started_utc=begun, ended_utc=end)  # fmt: skip
+
+    stored = dataclasses.replace(call(3, 0, 9, 99), from_store=True)
+    found = frames.use([call(1, 0, 4, 40), call(2, 2, 6, 20), stored])
+    assert [0.0, 2.0, 4.0, 6.0] == list(found["time_s"])
+    assert [1, 2, 1, 0] == list(found["in_flight"])
+    assert [10.0, 15.0, 5.0, 0.0] == list(found["tokens_per_s"])
+    assert 0 == len(frames.use([stored]))

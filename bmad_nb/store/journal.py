@@ -17,13 +17,26 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bmad_nb._files import Owner, owner_lives, private_folder
 from bmad_nb.errors import RunBusy, StoreError
-from bmad_nb.events import CallEnded, CallIntended, CallRow, Event, RunEnded, RunRow, RunStarted
+from bmad_nb.events import (
+    CallEnded,
+    CallIntended,
+    CallRow,
+    Event,
+    RunEnded,
+    RunPausing,
+    RunRow,
+    RunStarted,
+    TaskAnswered,
+    TaskEnded,
+    Wish,
+)
+from bmad_nb.plan import root_of
 from bmad_nb.store import schema, stamped
 from bmad_nb.store.reading import Reading, now_utc
 
@@ -66,6 +79,8 @@ class _Taken:
     """Id of its last event."""
     ended: str = ""
     """How it stopped; empty while it runs."""
+    failed: frozenset[str] = frozenset()
+    """Tasks of it that failed; then it is never completed."""
 
 
 class Store(Reading):
@@ -174,6 +189,31 @@ class Store(Reading):
         stopped = [r for r in runs if r.status in {"paused", "interrupted"}]
         return stopped[-1] if stopped else None
 
+    def wishes(self, run_id: str, after: int = 0) -> list[Wish]:
+        """Return what others want of a run and it has not seen, behind wish number `after`."""
+        self._notice_fork()
+        if self._writer is None and not self.path.exists():
+            return []
+        with self._typed_errors():
+            writer = self._writer or self._open_writer_locked()
+            return schema.wishes_in(writer, "run_id = ? AND id > ? AND seen_utc IS NULL",
+                                    (run_id, after))  # fmt: skip
+
+    def wish(self, run_id: str, kind: str, payload: Mapping[str, Any], by: str) -> int:
+        """Write down what is wanted of a run, from any thread; return the wish's number.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        with self._typed_errors(), self._lock.held():
+            connection = self._open(write=True)
+            try:
+                number = schema.keep_wish(connection, run_id, kind, payload, by=by, when=now_utc())
+                connection.commit()
+                return number
+            finally:
+                connection.close()
+
     def owner_name(self) -> str:
         """Return the name under which this process owns its runs."""
         self._notice_fork()
@@ -237,6 +277,7 @@ class Store(Reading):
             raise StoreError(
                 f"Run {run_id} is over: {taken.ended}.", hint="Take it up again before writing."
             )
+        taken.failed = _failed(taken, event)
         if isinstance(event, CallIntended):
             schema.keep_call(writer, event.call)
         elif isinstance(event, CallEnded):
@@ -244,6 +285,8 @@ class Store(Reading):
         elif isinstance(event, RunEnded):
             writer.execute(schema.END_RUN, (event.status, event.reason, when, taken.number))
             taken.ended = event.status
+        elif isinstance(event, RunPausing | TaskAnswered) and event.wish:
+            writer.execute("UPDATE wishes SET seen_utc = ? WHERE id = ?", (when, event.wish))
         taken.last += 1
         stamped.keep_event(writer, event, taken.last, when)
 
@@ -262,7 +305,12 @@ class Store(Reading):
                 f"Run {run.run_id} has just been taken up by another process.",
                 hint="Wait for it, or run this again: what it stores is used here too.",
             )
+        if status in {"completed", "failed", "cancelled"}:
+            raise StoreError(
+                f"Run {run.run_id} is over: {status}.", hint="Begin a new one; what it has is used."
+            )
         number = schema.keep_run(writer, run)
+        writer.execute(schema.FORGET_STOPS, (now_utc(), run.run_id))
         first, end = schema.before(number), schema.before(number + 1)
         query = "SELECT coalesce(max(id), ?) FROM events WHERE id > ? AND id <= ?"
         last = writer.execute(query, (first, first, end)).fetchone()[0]
@@ -283,7 +331,7 @@ class Store(Reading):
                 f"Run {run_id} has been taken up by another process; this one stops writing to it.",
                 hint="Look at it there, or wait for its end.",
             )
-        return _Taken(taken.fence, taken.number, taken.last, taken.ended)
+        return dataclasses.replace(taken)
 
     # --- opening and closing --------------------------------------------------------------------
 
@@ -320,3 +368,22 @@ class Store(Reading):
         if self._owner is not None:
             self._owner.close()
         self._writer = self._owner = None
+
+
+def _failed(taken: _Taken, event: Event) -> frozenset[str]:
+    """Return the tasks of a run that have failed, after one more event.
+
+    Raises:
+        StoreError: the run is said to be completed although one has.
+    """
+    failed = taken.failed
+    if isinstance(event, TaskEnded):
+        name = event.task.task
+        if event.task.state == "failed" and name == root_of(name):
+            return failed | {name}
+        return failed - {name} if failed else failed
+    if isinstance(event, RunEnded) and event.status == "completed" and failed:
+        raise StoreError(
+            f"Run {event.run_id} is not completed: {', '.join(sorted(failed))} failed."
+        )
+    return failed

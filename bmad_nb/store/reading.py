@@ -121,6 +121,43 @@ class Reading(StoreFile):
                 for key, when, kind, body in rows
             ]
 
+    def wish_seen(self, number: int) -> str:
+        """Return when a run saw a wish, as ISO text; empty if it has not."""
+        with self.reader() as connection:
+            found = schema.wishes_in(connection, "id = ?", (number,)) if connection else []
+        return found[0].seen_utc if found else ""
+
+    def latencies(self, workflow: str = "") -> list[tuple[str, str, float]]:
+        """Return LLM, task and seconds of the newest answers that were really made.
+
+        Args:
+            workflow: only of runs of this one; empty for all.
+        """
+        of_workflow = "AND run_id IN (SELECT run_id FROM runs WHERE workflow = ?)"
+        with self.reader() as connection:
+            if connection is None:
+                return []
+            query = (
+                "SELECT llm, task, original_latency_s FROM calls WHERE state = 'answered' AND NOT "  # noqa: S608
+                f"from_store AND original_latency_s > 0 {of_workflow if workflow else ''} "
+                "ORDER BY rowid DESC LIMIT 2000"
+            )
+            return connection.execute(query, (workflow,) if workflow else ()).fetchall()
+
+    def samples(self) -> list[CallRow]:
+        """Return what is known of the length and cost of the newest calls, and nothing else."""
+        names = ("call_id", "run_id", "llm", "state", "task", "latency_s", "cost_usd", "from_store")
+        with self.reader() as connection:
+            if connection is None:
+                return []
+            query = f"SELECT {schema.names(names)} FROM calls ORDER BY rowid DESC LIMIT 5000"  # noqa: S608
+            rows = connection.execute(query).fetchall()
+        return [
+            CallRow(call_id, run_id, llm, "", state, task=task, latency_s=seconds,
+                    cost_usd=schema.money(pico), from_store=bool(stored))
+            for call_id, run_id, llm, state, task, seconds, pico, stored in rows
+        ]  # fmt: skip
+
     def newest_result(self, workflow: str, task: str, *, not_in: str = "") -> TaskRow | None:
         """Return the newest result of a task over all runs of a workflow, or None.
 

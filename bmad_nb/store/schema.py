@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from bmad_nb.errors import StoreCorrupt
-from bmad_nb.events import CallRow, RunRow
+from bmad_nb.events import CallRow, RunRow, Wish
 from bmad_nb.messages import Image, Message, Token
 from bmad_nb.secrets import redact
 
@@ -38,7 +38,7 @@ RUN_TEXTS = ("definition", "inputs", "options")
 """Columns of a run that are JSON values in the table of texts."""
 _MONEY = ("cost_usd", "original_cost_usd", "reserved_usd", "budget_usd")
 _FLAGS = ("from_store", "simulated", "runs_here")
-_REALS = ("score", "latency_s", "original_latency_s", "first_token_s")
+_REALS = ("score", "latency_s", "original_latency_s", "first_token_s", "waited_s")
 _JSON = ("case", "error", "error_hint", "reference", "title")
 """Foreign text: JSON in ASCII keeps NUL and lone surrogates, which SQLite's text does not."""
 _TYPES = {
@@ -79,6 +79,26 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_key ON runs (key, started_utc);
 """
+_LEGAL = """
+CREATE TRIGGER legal_status BEFORE UPDATE OF status ON runs
+WHEN NEW.status <> OLD.status AND NOT (
+    (OLD.status = 'running' AND NEW.status IN ('completed', 'paused', 'cancelled', 'failed'))
+    OR (OLD.status = 'paused' AND NEW.status IN ('running', 'cancelled'))
+)
+BEGIN SELECT RAISE(ABORT, 'a run cannot become that'); END;
+CREATE TRIGGER begins_running BEFORE INSERT ON runs WHEN NEW.status <> 'running'
+BEGIN SELECT RAISE(ABORT, 'a run begins running'); END;
+"""
+"""What a run may become: an `interrupted` one is one that says running and whose owner is gone."""
+_WISHES = """
+CREATE TABLE wishes (
+    id INTEGER PRIMARY KEY, run_id TEXT NOT NULL, kind TEXT NOT NULL
+        CHECK (kind IN ('pause', 'cancel', 'answer')),
+    payload BLOB NOT NULL, by TEXT NOT NULL, time_utc TEXT NOT NULL, seen_utc TEXT
+);
+CREATE INDEX wishes_by_run ON wishes (run_id, id);
+"""
+"""What other processes want of a run; the one that runs it sees and obeys."""
 _EVENTS = """
 CREATE TABLE events (
     id INTEGER PRIMARY KEY, time_utc TEXT NOT NULL, kind TEXT NOT NULL, payload BLOB NOT NULL
@@ -86,7 +106,7 @@ CREATE TABLE events (
 """
 """The id is the number of the run and that of the event in it, see `before`: one small key."""
 TABLES = f"""
-{_RUNS} {_EVENTS}
+{_RUNS} {_EVENTS} {_LEGAL} {_WISHES}
 CREATE TABLE calls ({", ".join(f'"{c}" {_TYPES.get(c, "TEXT")}' for c in CALL_COLUMNS)});
 CREATE INDEX calls_by_run ON calls (run_id);
 CREATE INDEX calls_by_request ON calls (request_key, ended_utc)
@@ -106,10 +126,12 @@ INSERT INTO events SELECT (number << 32) + seq, time_utc, kind, payload
     FROM events_1 JOIN runs USING (run_id);
 DROP TABLE runs_1;
 DROP TABLE events_1;
+{_LEGAL} {_WISHES}
 ALTER TABLE calls ADD COLUMN task TEXT NOT NULL DEFAULT '';
 ALTER TABLE calls ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE calls ADD COLUMN cache_write_tokens INTEGER;
 ALTER TABLE calls ADD COLUMN price BLOB;
+ALTER TABLE calls ADD COLUMN waited_s REAL;
 ALTER TABLE calls ADD COLUMN tokens BLOB;
 PRAGMA user_version = 2;
 """,  # noqa: S608  (own names, here and below)
@@ -119,6 +141,10 @@ KEEP_RUN = (
     f"INSERT INTO runs ({names(RUN_COLUMNS)}) VALUES ({', '.join('?' * len(RUN_COLUMNS))}) "  # noqa: S608
     f"ON CONFLICT (run_id) DO UPDATE SET {names(RUN_COLUMNS, '{} = excluded.{}')}"
 )
+FORGET_STOPS = (
+    "UPDATE wishes SET seen_utc = ? WHERE run_id = ? AND kind <> 'answer' AND seen_utc IS NULL"
+)
+"""Wishes to stop that came too late do not stop the run when it goes on."""
 END_RUN = "UPDATE runs SET status = ?, reason = ?, ended_utc = ? WHERE number = ?"
 KEEP_CALL = (
     f"INSERT INTO calls ({names(CALL_COLUMNS)}) VALUES ({', '.join('?' * len(CALL_COLUMNS))})"  # noqa: S608
@@ -261,6 +287,25 @@ def keep_outcome(writer: sqlite3.Connection, call: CallRow) -> None:
         keep_call(writer, call)
 
 
+def keep_wish(
+    writer: sqlite3.Connection, run_id: str, kind: str, payload: Any, *, by: str, when: str
+) -> int:
+    """Insert what is wanted of a run; return its number."""
+    values = (run_id, kind, spell(payload), by, when)
+    query = "INSERT INTO wishes (run_id, kind, payload, by, time_utc) VALUES (?, ?, ?, ?, ?)"
+    number = writer.execute(query, values).lastrowid
+    return number or 0
+
+
+def wishes_in(connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[Wish]:
+    """Return the wishes that a condition selects, in their order."""
+    query = f"SELECT id, run_id, kind, payload, by, seen_utc FROM wishes WHERE {where} ORDER BY id"  # noqa: S608
+    return [
+        Wish(number, run_id, kind, json.loads(payload), by, seen or "")
+        for number, run_id, kind, payload, by, seen in connection.execute(query, values).fetchall()
+    ]
+
+
 def keep_text(writer: sqlite3.Connection, body: bytes) -> bytes:
     """Store a JSON text once, a long one compressed; return its hash."""
     digest = hashlib.sha256(body).digest()
@@ -275,7 +320,7 @@ def keep_text(writer: sqlite3.Connection, body: bytes) -> bytes:
 def run_of(row: tuple[Any, ...], connection: sqlite3.Connection | None = None) -> RunRow:
     """Return the run that a row of `SELECT_RUNS` spells, its texts only through a connection."""
     values = dict(zip(RUN_COLUMNS, row, strict=True))
-    values["budget_usd"] = _money(values["budget_usd"])
+    values["budget_usd"] = money(values["budget_usd"])
     values["title"] = json.loads(values["title"] or '""')
     for column in RUN_TEXTS:
         values[column] = text_of(connection, values[column]) if connection else None
@@ -287,7 +332,7 @@ def call_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> CallRow:
     values = dict(zip(CALL_COLUMNS, row, strict=True))
     for column in _MONEY:
         if column in values:
-            values[column] = _money(values[column])
+            values[column] = money(values[column])
     for column in _FLAGS:
         values[column] = bool(values[column])
     for column in _JSON:
@@ -323,5 +368,6 @@ def text_of(connection: sqlite3.Connection, digest: bytes | None) -> Any:
     return json.loads(body)
 
 
-def _money(pico: int | None) -> Decimal | None:
+def money(pico: int | None) -> Decimal | None:
+    """Return US dollars of whole picodollars; None stays None."""
     return None if pico is None else Decimal(pico) / PICO

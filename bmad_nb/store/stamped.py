@@ -15,12 +15,16 @@ from bmad_nb.events import (
     CallEnded,
     CallIntended,
     CallRow,
+    Checkpoint,
     Event,
     PriceChanged,
     RunEnded,
+    RunPausing,
     RunPlanned,
     RunRow,
     RunStarted,
+    TaskAnswered,
+    TaskAsked,
     TaskEnded,
     TaskRow,
 )
@@ -69,8 +73,12 @@ def payload_of(event: Event) -> dict[str, Any]:
             return {"call_id": call.call_id}
         case RunPlanned(plan=plan):
             return {"plan": plan}
-        case PriceChanged():
-            return {"llm": event.llm, "old": event.old, "new": event.new}
+        case PriceChanged() | TaskAsked() | TaskAnswered() | Checkpoint() | RunPausing():
+            return {
+                f.name: getattr(event, f.name)
+                for f in dataclasses.fields(event)
+                if f.name not in {"run_id", "kind"}
+            }
         case RunStarted(run=run):
             return _fields(run, "budget_usd")
         case RunEnded():
@@ -141,6 +149,13 @@ def keep_event(writer: sqlite3.Connection, event: Event, number: int, time_utc: 
     writer.execute(schema.KEEP_EVENT, (number, time_utc, event.kind, body))
 
 
+_PLAIN: dict[str, Callable[..., Event]] = {
+    "price_changed": PriceChanged, "task_answered": TaskAnswered, "checkpoint": Checkpoint,
+    "run_pausing": RunPausing,
+}  # fmt: skip
+"""Events that are their payload and nothing else."""
+
+
 def event_of(  # noqa: PLR0911  (one for each kind)
     connection: sqlite3.Connection,
     kind: str,
@@ -175,8 +190,11 @@ def event_of(  # noqa: PLR0911  (one for each kind)
             return CallIntended(intended)
         case "run_planned":
             return RunPlanned(run.run_id, payload["plan"])
-        case "price_changed":
-            return PriceChanged(run.run_id, **payload)
+        case "task_asked":
+            listed = {name: tuple(payload[name]) for name in ("options", "form")}
+            return TaskAsked(run.run_id, **{**payload, **listed})
+        case "price_changed" | "task_answered" | "checkpoint" | "run_pausing":
+            return _PLAIN[kind](run.run_id, **payload)
         case "run_started":
             return RunStarted(_as_started(run, payload))
         case "run_ended":

@@ -25,10 +25,10 @@ from bmad_nb.events import (
     RunStarted,
     TaskEnded,
     TaskRow,
-    fold,
 )
 from bmad_nb.messages import Message
 from bmad_nb.secrets import Secret
+from bmad_nb.state import fold
 from bmad_nb.store import stamped
 from bmad_nb.store.journal import Store
 from tests.store.writing import call, put, running, task
@@ -95,7 +95,9 @@ def histories(draw: st.DrawFn) -> list[tuple[Event, ...]]:
     commits += [(TaskEnded(row),) for row in draw(st.lists(TASKS, max_size=2))]
     commits += [(RunPlanned("r1", {"steps": plan}),) for plan in draw(st.lists(VALUES, max_size=1))]
     if draw(st.booleans()):
-        status = draw(st.sampled_from(["completed", "paused", "failed", "cancelled"]))
+        last = {e.task.task: e.task.state for c in commits for e in c if isinstance(e, TaskEnded)}
+        may = ["completed"] if "failed" not in last.values() else []
+        status = draw(st.sampled_from([*may, "paused", "failed", "cancelled"]))
         commits.append((RunEnded("r1", status, draw(st.just("user")), draw(VALUES)),))
     return commits
 

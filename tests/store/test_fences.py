@@ -178,6 +178,11 @@ def test_after_its_end_nothing_is_written(store: Store, status: Any) -> None:
     assert [None, StoreError] == [o if o is None else type(o) for o in outcomes]
     with pytest.raises(StoreError, match="over"):
         put(store, task(1))
+    if status != "paused":
+        with pytest.raises(StoreError, match=f"over: {status}"):
+            put(store, running(store, fence=2))
+        assert (status, 2) == (store.run("r1").status, len(store.events("r1")))
+        return
     put(store, running(store, fence=2))
     with pytest.raises(StoreError, match="over"):
         put(store, RunEnded("r1", status), task(2))

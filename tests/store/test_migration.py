@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from bmad_nb.events import CallEnded, CallIntended, CallRow, RunEnded, RunRow, RunStarted, fold
+from bmad_nb.events import CallEnded, CallIntended, CallRow, RunEnded, RunRow, RunStarted
 from bmad_nb.messages import Message
+from bmad_nb.state import fold
 from bmad_nb.store import schema
 from bmad_nb.store.journal import Store
 from tests.store.writing import call, process, put, running, task
@@ -98,7 +99,7 @@ def text(value: object) -> tuple[bytes, bytes]:
 def old_row(row: CallRow) -> tuple[dict[str, Any], list[tuple[bytes, bytes]]]:
     """Return the columns of a call in version 1, and its texts."""
     values = {f.name: getattr(row, f.name) for f in dataclasses.fields(CallRow)}
-    for name in ("task", "attempt", "cache_write_tokens", "price", "tokens"):
+    for name in ("task", "attempt", "cache_write_tokens", "price", "waited_s", "tokens"):
         del values[name]
     texts = [text([[m.role, m.text] for m in row.messages])]
     values["messages"] = texts[0][0]

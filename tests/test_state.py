@@ -16,11 +16,10 @@ from bmad_nb.events import (
     RunPlanned,
     RunRow,
     RunStarted,
-    RunState,
     TaskEnded,
     TaskRow,
-    fold,
 )
+from bmad_nb.state import RunState, fold
 
 RUN = RunRow("r1", "ask", "running")
 CALL = CallRow("r1-0", "r1", "sim/careful", "key", "in_flight")

@@ -14,7 +14,7 @@ _NAMES = ("text", "output", "value", "state", "error", "llm", "degraded", "cost_
 class TaskResult(Mapping[str, Any]):
     """What other tasks read of a task: its result's names first, then the fields of its value."""
 
-    __slots__ = ("cost_usd", "degraded", "error", "hint", "llm", "state", "text", "value")
+    __slots__ = ("cost_usd", "degraded", "error", "facts", "hint", "llm", "state", "text", "value")
 
     def __init__(self, row: TaskRow, text: str | None) -> None:
         """Keep what can be read; a run of many tasks holds one of these for each.
@@ -24,6 +24,7 @@ class TaskResult(Mapping[str, Any]):
         self.state, self.value, self.text = row.state, row.value, text
         self.error, self.hint, self.llm = row.error, row.error_hint, row.llm
         self.degraded, self.cost_usd = row.degraded, row.cost_usd
+        self.facts: Mapping[str, Any] = row.facts or {}
 
     @property
     def absent(self) -> bool:
@@ -50,22 +51,23 @@ class TaskResult(Mapping[str, Any]):
                 return getattr(self, key)
             case "cost_usd":
                 return None if self.cost_usd is None else float(self.cost_usd)
-        if isinstance(self.value, Mapping) and key in self.value:
-            return self.value[key]
+        for fields in (self.facts, self.value):
+            if isinstance(fields, Mapping) and key in fields:
+                return fields[key]
         if self.absent:
             return None
         raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
         """Return whether a name can be read; of a task without a value each can, and is null."""
-        return self.absent or key in _NAMES or (
+        return self.absent or key in _NAMES or key in self.facts or (
             isinstance(self.value, Mapping) and key in self.value
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over what can be read."""
         fields = self.value if isinstance(self.value, Mapping) else ()
-        return iter(dict.fromkeys((*_NAMES, *map(str, fields))))
+        return iter(dict.fromkeys((*_NAMES, *self.facts, *map(str, fields))))
 
     def __len__(self) -> int:
         """Return how many names can be read."""

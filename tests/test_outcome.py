@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bmad_nb.engine.result import TaskResult
 from bmad_nb.events import TaskRow
+from bmad_nb.outcome import TaskResult
 
 
 def result(text: str | None = None, **fields: Any) -> TaskResult:
