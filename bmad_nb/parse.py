@@ -6,6 +6,7 @@ Nothing in a document is executed, and nobody is contacted.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,25 @@ def load(path: str | Path) -> Workflow:
             f"{path} cannot be read: {why}.", hint="Give the path of a workflow file."
         ) from None
     return loads(content, str(path))
+
+
+def beside(flow: Workflow, name: str) -> Workflow | None:
+    """Return the workflow with this id from a document in the folder of another's, or None.
+
+    Raises:
+        DefinitionError: it is there, and wrong.
+    """
+    folder = Path(flow.source.name).parent if flow.source and flow.source.name else None
+    if folder is None or not folder.is_dir():
+        return None
+    first = re.compile(rf"^workflow:\s*[\"']?{re.escape(name)}[\"']?\s*(#.*)?$", re.MULTILINE)
+    for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
+        small = path.is_file() and path.stat().st_size <= documents.MAX_BYTES
+        if small and first.search(path.read_text(encoding="utf-8", errors="replace")):
+            found = load(path)
+            if found.id == name:
+                return found
+    return None
 
 
 def _start_of(path: Path) -> bytes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from bmad_nb.messages import Role, Scalar
 
+_ROOT = re.compile(r"\w+")
 StepVerb = Literal["prompt", "messages", "python", "workflow", "approve", "set", "reduce"]
 PRIORITIES = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 """The lower number goes first among tasks that are ready."""
@@ -65,6 +67,8 @@ class Fallback:
     """What a person is asked, as a template."""
     on_limit: bool = False
     """True where it stands in for nothing but a limit that leaves no room."""
+    heals: bool = False
+    """True where the strategy put it here: another LLM that may do the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,113 @@ class TaskLimits:
     tokens: int | None = None
     time_s: float | None = None
     on_limit: Literal["pause", "degrade", "fail"] = "pause"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A task that is done once for each item of a list."""
+
+    over: str
+    """Expression that gives the list."""
+    item: str = "item"
+    """Name of the item in the task's texts."""
+    most: int = 1000
+    """Items; a longer list is an error."""
+    at_once: int | None = None
+    """Most items at a time; None leaves it to the run."""
+    min_success: float = 1.0
+    """Share of items in [0, 1] that must be done."""
+    key: str = ""
+    """Expression of an item that names it for good; empty for its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reducing:
+    """Many results into one."""
+
+    source: str
+    """Task that has them."""
+    prompt: str = ""
+    """Template; reads `items` and `errors`."""
+    function: str = ""
+    """`module:function` instead; takes `items` and `errors`."""
+    batch: int | None = None
+    """Most items in one prompt; None is as many as fit the LLM's context."""
+    room_tokens: int | None = None
+    """Tokens that a prompt may have; None is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Who scores an answer."""
+
+    that: str = ""
+    """Expression; true counts as 1, false as 0."""
+    rubric: str = ""
+    """Template of what a good answer is; an LLM scores by it."""
+    function: str = ""
+    """`module:function`; takes `out` and returns a number in [0, 1]."""
+    assignment: Assignment | None = None
+    """The LLM that judges."""
+    samples: int = 1
+    """Judgements whose mean is taken."""
+    note: str = ""
+    """What a reader should know of the choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refining:
+    """A loop of draft, judgement and new draft."""
+
+    until: str
+    """Expression over `out` and `score`."""
+    judge: Judging | None = None
+    prompt: str = ""
+    """Template of the next draft's request; empty for the built-in one."""
+    most: int = 3
+    """Drafts."""
+    min_gain: float = 0.0
+    """A draft that is not better than the best by more than this has brought nothing."""
+    patience: int | None = None
+    """Drafts in a row that may bring nothing before it ends; None is no end."""
+    keep: Literal["best", "last"] = "best"
+    on_exhausted: Literal["accept_best", "fail", "human"] = "accept_best"
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """Something that must hold for an answer."""
+
+    that: str = ""
+    judge: Judging | None = None
+    least: float | None = None
+    """Least score of the judge in [0, 1]; None is 0.5."""
+    on_fail: Literal["retry", "escalate", "fail", "warn", "human"] = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Asserting:
+    """An assertion about the run, and what happens where it does not hold."""
+
+    that: str
+    at: Literal["start", "end", "each_item"] = "end"
+    action: Literal["continue", "warn", "pause", "replan", "fail"] = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person is asked."""
+
+    ask: str
+    """Template."""
+    show: str = ""
+    """Expression of what is shown beside it."""
+    options: tuple[str, ...] = ("yes", "no")
+    form: tuple[str, ...] = ()
+    """Names of further fields that the answer has."""
+    timeout_s: float | None = None
+    on_timeout: str = ""
+    """Option that is taken after it; empty fails the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +222,21 @@ class Step:
     timeout_s: float = 300.0
     """Most seconds for one attempt."""
     fallbacks: tuple[Fallback, ...] = ()
+    first_rung: int = 0
+    """The fallback to begin with; 0 is the task as it is written."""
     limits: TaskLimits | None = None
     priority: int = 2
     """See `PRIORITIES`."""
+    repeat: Repeat | None = None
+    reducing: Reducing | None = None
+    refining: Refining | None = None
+    checks: tuple[Checking, ...] = ()
+    asserts: tuple[Asserting, ...] = ()
+    question: Question | None = None
+    plan: Plan | None = None
+    """Plan of the sub-workflow that it runs; its inputs are `arguments`."""
+    best: Assignment | None = None
+    """The LLM that takes over where a check escalates."""
     refresh: bool = False
     """Ask anew, even where an answer is stored."""
     content: str = ""
@@ -127,7 +250,7 @@ class Step:
     @property
     def asks(self) -> bool:
         """Whether it needs an LLM."""
-        return self.verb in {"prompt", "messages"}
+        return self.verb in {"prompt", "messages"} or bool(self.reducing and self.reducing.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +276,8 @@ class Plan:
     outputs: tuple[tuple[str, str], ...] = ()
     """Names and expressions of the outputs."""
     limits: RunLimits = RunLimits()
+    objectives: tuple[tuple[tuple[str, float], ...], ...] = ()
+    """What is preferred, first things first; each is one objective, or more with weights."""
     missing: tuple[str, ...] = ()
     """What is not there for a run, each a sentence: inputs, LLMs, keys, rights, abilities."""
     notes: tuple[str, ...] = ()
@@ -171,6 +296,7 @@ class Plan:
             "missing": list(self.missing),
             "notes": list(self.notes),
             "limits": _without_none(dataclasses.asdict(self.limits)),
+            **({"objectives": [dict(each) for each in self.objectives]} if self.objectives else {}),
             "outputs": dict(self.outputs),
             "steps": [_step_dict(step) for step in self.steps],
         }
@@ -192,6 +318,13 @@ def _step_dict(step: Step) -> dict[str, Any]:
             "router": chosen.router if chosen else None,
             "reason": chosen.reason if chosen else None,
             "rejected": dict(chosen.rejected) if chosen and chosen.rejected else None,
+            "map": step.repeat.over if step.repeat else None,
+            "reduce": step.reducing.source if step.reducing else None,
+            "refine": step.refining.until if step.refining else None,
+            "judges": judges_of(step) or None,
+            "checks": len(step.checks) or None,
+            "checkpoints": [each.that for each in step.asserts] or None,
+            "plan": step.plan.to_dict() if step.plan else None,
             "fallbacks": [f.llm.llm if f.llm else f.kind for f in step.fallbacks] or None,
             "priority": step.priority,
             "timeout_s": step.timeout_s if step.verb != "set" else None,
@@ -201,6 +334,12 @@ def _step_dict(step: Step) -> dict[str, Any]:
             "title": step.title or None,
         }
     )
+
+
+def judges_of(step: Step) -> list[str]:
+    """Return the LLMs that judge a step's answers."""
+    judges = [step.refining.judge if step.refining else None, *(c.judge for c in step.checks)]
+    return [each.assignment.llm for each in judges if each and each.assignment]
 
 
 def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,3 +385,13 @@ def written_order(needs: Mapping[str, Sequence[str]]) -> list[str]:
             if not left[reader]:
                 heapq.heappush(ready, written[reader])
     return order
+
+
+def root_of(name: str) -> str:
+    """Return the task that a part belongs to.
+
+    >>> root_of("each[3]#2.judge"), root_of("plan/draft"), root_of("draft")
+    ('each', 'plan', 'draft')
+    """
+    found = _ROOT.match(name)
+    return found.group() if found else name

@@ -6,14 +6,15 @@ Nobody is contacted and no code but ours is executed, whatever the definition sa
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bmad_nb.errors import UnknownName, Unroutable, UsageProblem
+from bmad_nb.assigning import Assigner, Choosing, merged
+from bmad_nb.errors import UnknownName
 from bmad_nb.llms.catalog import Catalog
-from bmad_nb.messages import Scalar, fingerprint
+from bmad_nb.messages import fingerprint
+from bmad_nb.modifiers import Modifiers
 from bmad_nb.plan import (
     PRIORITIES,
     Assignment,
@@ -25,20 +26,18 @@ from bmad_nb.plan import (
     TaskLimits,
     written_order,
 )
-from bmad_nb.routers.base import Candidate, Demand, Router
-from bmad_nb.routers.capability import Capability
-from bmad_nb.routers.cheapest import Cheapest
-from bmad_nb.routers.fixed import Fixed
+from bmad_nb.routers.base import Router
 from bmad_nb.settings import EngineSettings
 from bmad_nb.workflow import inputs as values
 from bmad_nb.workflow import output, references
 from bmad_nb.workflow.model import Defaults, Task, Workflow
-from bmad_nb.workflow.parts import Limits, Params, Retry, Route
+from bmad_nb.workflow.parts import Limits, Retry
 
-ROUTERS: dict[str, type[Router]] = {"fixed": Fixed, "cheapest": Cheapest, "capability": Capability}
-_PREFER: dict[str, type[Router]] = {"cheapest": Cheapest, "best": Capability}
-_NOT_YET = ("map", "refine", "collaborate", "checks", "checkpoint")
-_NOT_YET_VERBS = {"workflow", "approve", "reduce"}
+STRATEGIES = ("sequential", "parallel", "adaptive", "collaborative")
+MOST_NESTED = 8
+"""Sub-workflows within each other."""
+_NOT_YET = ("collaborate",)
+_ROUTERS = {"fixed", "cheapest", "capability", "fastest", "balanced", "static"}
 _NO_EFFECT = {"title", "metadata", "priority", "retry", "timeout", "limits", "cache", "checkpoint",
               "type", "llm", "route", "params"}  # fmt: skip
 """Keys of a task that do not change its result, or that stand in its hash in another form."""
@@ -59,6 +58,10 @@ class Wishes:
     allow_python: bool = False
     pinned: Mapping[str, Assignment] = field(default_factory=dict)
     """LLMs of a run that goes on, by the step's content."""
+    workflows: Mapping[str, Workflow] = field(default_factory=dict)
+    """Definitions of sub-workflows, by id."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Median seconds of an answer so far, by LLM."""
 
 
 def make_plan(
@@ -74,48 +77,64 @@ def make_plan(
 
 class _Planner:
     def __init__(
-        self, workflow: Workflow, catalog: Catalog, engine: EngineSettings, wishes: Wishes
-    ) -> None:  # fmt: skip
+        self,
+        workflow: Workflow,
+        catalog: Catalog,
+        engine: EngineSettings,
+        wishes: Wishes,
+        above: tuple[str, ...] = (),
+    ) -> None:
         self._flow, self._catalog, self._engine, self._wishes = workflow, catalog, engine, wishes
+        self._above = (*above, workflow.id)
         self._defaults = workflow.defaults or Defaults()
         self._data = workflow.to_dict()["tasks"] if workflow.tasks else {}
         self._missing: list[str] = []
+        self._notes_of: list[str] = []
         self._inputs = values.bound(workflow, wishes.inputs, partly=True)
         self._input_hashes = {k: fingerprint(v) for k, v in self._inputs.items()}
-        self._rebound: set[str] = set()
+        choosing = Choosing(wishes.llms, wishes.router, wishes.pinned, wishes.seconds)
+        self._assigner = Assigner(
+            catalog,
+            engine,
+            choosing,
+            self._defaults,
+            objectives=tuple(workflow.objectives),
+            missing=self._lacks,
+        )
+        self._modifiers = Modifiers(
+            self._assigner, catalog, engine, self._checked_function, self._notes_of.append
+        )
 
     def plan(self) -> Plan:
-        lacking = values.missing(self._flow, self._wishes.inputs)
-        self._missing += [f"Input {name!r} has no value." for name in lacking]
+        if not self._above[1:]:
+            lacking = values.missing(self._flow, self._wishes.inputs)
+            self._missing += [f"Input {name!r} has no value." for name in lacking]
         needs = {t: tuple(references.needs(self._data, t)) for t in self._flow.tasks}
         steps: dict[str, Step] = {}
         for task_id in written_order(needs):
             steps[task_id] = self._step(task_id, needs[task_id], steps)
-        self._check_rebinding()
+        if not self._above[1:]:
+            self._check_rebinding()
         return Plan(
             workflow=self._flow.id,
             strategy=self._strategy(),
             steps=tuple(steps.values()),
             outputs=self._outputs(needs),
             limits=self._run_limits(),
+            objectives=_objectives(self._flow),
             missing=tuple(dict.fromkeys(self._missing)),
-            notes=self._notes(),
+            notes=tuple(dict.fromkeys(self._notes_of)),
             title=self._flow.title,
         )
 
-    def _strategy(self) -> str:
-        known = ("sequential", "parallel", "adaptive", "collaborative")
-        strategy = self._wishes.strategy or self._flow.strategy or "parallel"
-        if strategy not in known:
-            raise UnknownName("strategy", strategy, known)
-        if strategy not in {"sequential", "parallel"}:
-            self._missing.append(f"Strategy {strategy!r} cannot be run by this version.")
-        return strategy
+    def _lacks(self, path: tuple[str, ...], said: str) -> None:
+        self._missing.append(f"{self._where(*path)}{said}")
 
-    def _notes(self) -> tuple[str, ...]:
-        if not self._flow.objectives:
-            return ()
-        return ("Objectives are kept in the definition and not yet acted on.",)
+    def _strategy(self) -> str:
+        strategy = self._wishes.strategy or self._flow.strategy or "parallel"
+        if strategy not in STRATEGIES:
+            raise UnknownName("strategy", strategy, STRATEGIES)
+        return strategy
 
     def _outputs(self, needs: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
         """Return the declared outputs; without any, the results that no task reads."""
@@ -129,12 +148,14 @@ class _Planner:
     def _step(self, task_id: str, needs: tuple[str, ...], done: Mapping[str, Step]) -> Step:
         task = self._flow.tasks[task_id]
         self._note_unsupported(task_id, task)
-        own = self._own_hash(task_id, task)
+        below = self._below(task_id, task)
+        own = self._own_hash(task_id, task, below)
         content = fingerprint([own, [done[name].content for name in needs]])
-        params = _params(self._defaults.params, task.params)
+        params = merged(self._defaults.params, task.params)
         retry = task.retry or self._defaults.retry or Retry()
-        asks = task.verb in {"prompt", "messages"}
-        route = self._route(task)
+        asks = task.verb in {"prompt", "messages"} or bool(task.reduce and task.reduce.prompt)
+        route = self._assigner.route(task)
+        chosen = self._assigner.assigned(task_id, task, route, content) if asks else None
         return Step(
             id=task_id,
             verb=task.verb,
@@ -147,53 +168,91 @@ class _Planner:
             fields=tuple((task.set or {}).items()),
             function=self._function(task_id, task),
             arguments=task.arguments or None,
-            assignment=self._assigned(task_id, task, route, content) if asks else None,
+            assignment=chosen,
             params=tuple(sorted((k, v) for k, v in params.items() if k != "max_tokens")),
             max_tokens=params.get("max_tokens"),
             max_cost_usd=None if route.max_cost is None else f"{route.max_cost:f}",
             schema=None if task.output is None else output.schema_of(task.output),
             retries=self._retries(retry, asks=asks),
             timeout_s=task.timeout or self._defaults.timeout or self._engine.default_timeout_s,
-            fallbacks=self._fallbacks(task_id, task),
+            fallbacks=self._fallbacks(task_id, task, chosen),
             limits=_task_limits(task.limits),
             priority=PRIORITIES[task.priority],
             refresh=(task.cache or self._defaults.cache) == "refresh",
+            plan=below,
+            **self._modifiers.of(task_id, task, chosen),
             content=content,
             own=own,
             layer=1 + max((done[name].layer for name in needs), default=-1),
             title=task.title,
         )
 
-    def _own_hash(self, task_id: str, task: Task) -> str:
+    def _key(self, task_id: str) -> str:
+        """Return under which name a task's function is handed over."""
+        return f"{self._flow.id}/{task_id}" if self._above[1:] else task_id
+
+    def _below(self, task_id: str, task: Task) -> Plan | None:
+        """Return the plan of the sub-workflow that a task runs; what hinders it is said."""
+        if task.workflow is None:
+            return None
+        if task.workflow in self._above or len(self._above) > MOST_NESTED:
+            around = " → ".join([*self._above, task.workflow])
+            self._lacks((task_id, "workflow"), f"Workflows run each other without end: {around}.")
+            return None
+        flow = self._wishes.workflows.get(task.workflow)
+        if flow is None:
+            known = ", ".join(sorted(self._wishes.workflows)) or "none"
+            self._lacks(
+                (task_id, "workflow"),
+                f"Task {task_id!r} runs workflow {task.workflow!r}, which is neither beside this "
+                f"document nor defined here. Known: {known}.",
+            )
+            return None
+        for name in task.arguments:
+            if name not in flow.inputs:
+                said = f"Workflow {flow.id!r} has no input {name!r}."
+                self._lacks((task_id, "with", name), said)
+        for name in values.missing(flow, task.arguments):
+            said = f"Task {task_id!r} gives no value for input {name!r} of workflow {flow.id!r}."
+            self._lacks((task_id,), said)
+        wishes = dataclasses.replace(self._wishes, inputs={})
+        planner = _Planner(flow, self._catalog, self._engine, wishes, self._above)
+        plan = planner.plan()
+        self._missing += [f"In {flow.id!r}: {each}" for each in plan.missing]
+        self._notes_of += plan.notes
+        self._assigner.rebound |= planner._assigner.rebound
+        return plan
+
+    def _own_hash(self, task_id: str, task: Task, below: Plan | None) -> str:
         """Return the hash of all in a task itself that decides its result."""
         fields = {k: v for k, v in self._data[task_id].items() if k not in _NO_EFFECT}
-        if task_id in self._wishes.functions:
-            fields["python"] = self._wishes.functions[task_id]
-        route = self._route(task)
-        models = [self._bound_id(each) for each in route.models] or [self._default_llm()]
+        if self._key(task_id) in self._wishes.functions:
+            fields["python"] = self._wishes.functions[self._key(task_id)]
+        if below is not None:
+            fields["workflow"] = [below.workflow, [step.content for step in below.steps],
+                                  list(below.outputs)]  # fmt: skip
+        route, bound = self._assigner.route(task), self._assigner.bound_id
+        models = [bound(each) for each in route.models] or [self._assigner.default_llm()]
         inputs = sorted(
             (path[0], self._input_hashes.get(path[0], ""))
             for place in references.places(self._data[task_id])
             for path in references.read(place)
             if path[0] in self._flow.inputs
         )
-        params = _params(self._defaults.params, task.params)
+        params = merged(self._defaults.params, task.params)
         wanted = route.model_dump(exclude_unset=True, exclude={"models"}, mode="json")
         return fingerprint([fields, models, wanted, params, inputs])
 
     def _note_unsupported(self, task_id: str, task: Task) -> None:
         used = [key for key in _NOT_YET if getattr(task, key)]
-        used += [task.verb] if task.verb in _NOT_YET_VERBS else []
-        route = self._route(task)
+        route = self._assigner.route(task)
         for key in ("min_quality", "max_latency", "cascade", "accept"):
             used += [f"route.{key}"] if getattr(route, key) is not None else []
-        used += [f"route.prefer: {route.prefer}"] if route.prefer in {"fastest", "balanced"} else []
-        if route.policy not in {None, "static", *ROUTERS}:
+        if route.policy not in {None, *_ROUTERS}:
             used.append(f"route.policy: {route.policy}")
-        self._missing += [
-            f"{self._where(task_id)}Task {task_id!r} uses {key}, which this version cannot run."
-            for key in used
-        ]
+        for key in used:
+            said = f"Task {task_id!r} uses {key}, which this version cannot run."
+            self._lacks((task_id,), said)
 
     def _where(self, *path: Any) -> str:
         """Return `file:line:column: ` of a task or a key, where it came from a document."""
@@ -207,14 +266,19 @@ class _Planner:
     def _function(self, task_id: str, task: Task) -> str:
         if task.python is None:
             return ""
-        if callable(task.python):
-            return task_id
-        if not self._wishes.allow_python and task_id not in self._wishes.functions:
-            self._missing.append(
-                f"{self._where(task_id, 'python')}Task {task_id!r} calls {task.python}, code from "
-                "outside this document: allow it with --allow-python or allow_python=True."
+        if callable(task.python) or self._key(task_id) in self._wishes.functions:
+            return self._key(task_id)
+        return self._checked_function(task_id, str(task.python), "python")
+
+    def _checked_function(self, task_id: str, name: str, *path: str) -> str:
+        """Return the name of a function, and say where it may not be called."""
+        if not self._wishes.allow_python and not name.startswith("bmad_nb.reducers:"):
+            self._lacks(
+                (task_id, *path),
+                f"Task {task_id!r} calls {name}, code from outside this document: allow it with "
+                "--allow-python or allow_python=True.",
             )
-        return str(task.python)
+        return name
 
     def _retries(self, retry: Retry, *, asks: bool) -> Retries:
         default = self._engine.retry_attempts + 1 if asks else 1
@@ -227,11 +291,13 @@ class _Planner:
             causes=tuple(retry.causes),
         )
 
-    def _fallbacks(self, task_id: str, task: Task) -> tuple[Fallback, ...]:
+    def _fallbacks(
+        self, task_id: str, task: Task, author: Assignment | None
+    ) -> tuple[Fallback, ...]:
         found = []
         for rung in task.fallback:
             if rung.route is not None:
-                chosen = self._assigned(task_id, task, rung.route, "")
+                chosen = self._assigner.assigned(task_id, task, rung.route)
                 found.append(Fallback(llm=chosen, kind="llm"))
             elif rung.prompt is not None:
                 found.append(Fallback(prompt=rung.prompt, kind="prompt"))
@@ -241,6 +307,9 @@ class _Planner:
                 found.append(Fallback(kind="skip" if rung.skip else "stored"))
             else:
                 found.append(Fallback(value=rung.value, kind="value"))
+        if self._strategy() == "adaptive" and author is not None:
+            others = self._assigner.others(task_id, task, author)
+            found[:0] = [Fallback(llm=each, kind="llm", heals=True) for each in others]
         if any(_degrades(limits) for limits in (task.limits, self._flow.limits)):
             found += self._cheaper(task_id, task)
         return tuple(found)
@@ -249,97 +318,17 @@ class _Planner:
         """Return the cheapest LLM that may do a task, for where a limit leaves no room."""
         if task.verb not in {"prompt", "messages"}:
             return []
-        route = self._route(task).model_copy(update={"prefer": "cheapest", "policy": None})
-        chosen = self._assigned(task_id, task, route, "")
+        route = self._assigner.route(task)
+        route = route.model_copy(update={"prefer": "cheapest", "policy": None})
+        chosen = self._assigner.assigned(task_id, task, route)
         return [] if chosen is None else [Fallback(llm=chosen, kind="llm", on_limit=True)]
-
-    # --- which LLM ------------------------------------------------------------------------------
-
-    def _route(self, task: Task) -> Route:
-        route = task.route or self._defaults.route or Route()
-        return route.model_copy(update={"models": task.llm}) if task.llm else route
-
-    def _default_llm(self) -> str:
-        return self._bound_id(self._engine.default_llm)
-
-    def _bound_id(self, name: str) -> str:
-        """Return what takes the place of an id of the document."""
-        for old, new in self._wishes.llms.items():
-            if name == old or fnmatch.fnmatchcase(name, old):
-                self._rebound.add(old)
-                return new
-        return name
 
     def _check_rebinding(self) -> None:
         for old in self._wishes.llms:
-            if old not in self._rebound:
-                named = {m for t in self._flow.tasks.values() for m in self._route(t).models}
+            if old not in self._assigner.rebound:
+                tasks = self._flow.tasks.values()
+                named = {m for t in tasks for m in self._assigner.route(t).models}
                 raise UnknownName("LLM in this workflow", old, {*named, self._engine.default_llm})
-
-    def _assigned(
-        self, task_id: str, task: Task, route: Route, content: str
-    ) -> Assignment | None:  # fmt: skip
-        try:
-            if content and (pinned := self._wishes.pinned.get(content)):
-                self._catalog.llm(pinned.llm)  # it may have gone since
-                return pinned
-            found, settings = self._candidates(route)
-            router = self._router(route, len(found))
-            demand = Demand(
-                task=task_id,
-                type=task.type,
-                capabilities=route.capabilities,
-                context_tokens=route.context,
-                max_tokens=_params(self._defaults.params, task.params).get("max_tokens"),
-                max_cost_usd=route.max_cost,
-                exclude=route.exclude,
-            )
-            choice = router.choose(demand, found)
-        except (UnknownName, UsageProblem, Unroutable) as error:
-            place = self._where(task_id, "llm" if task.llm else "route")
-            self._missing.append(f"{place}{error.what} {error.hint}".strip())
-            return None
-        return Assignment(
-            choice.llm,
-            settings[choice.llm],
-            router.name,
-            choice.reason,
-            choice.rejected,
-            simulated=self._catalog.llm(choice.llm).card.simulated,
-        )
-
-    def _router(self, route: Route, candidates: int) -> Router:
-        if self._wishes.router is not None and candidates != 1:
-            return self._wishes.router
-        if route.policy in ROUTERS:
-            return ROUTERS[route.policy]()
-        kind = _PREFER.get(
-            route.prefer or "", ROUTERS["capability" if route.capabilities else "fixed"]
-        )
-        return kind() if candidates > 1 else Fixed()
-
-    def _candidates(
-        self, route: Route
-    ) -> tuple[list[Candidate], dict[str, tuple[tuple[str, Scalar], ...]]]:
-        """Return the LLMs that a route allows, and the setting of each.
-
-        Where none is named: the default, or all that are ready and real if something is demanded.
-        """
-        settings: dict[str, tuple[tuple[str, Scalar], ...]] = {}
-        for spec in route.models:
-            for choice in self._catalog.choose(self._bound_id(spec)):
-                settings.setdefault(choice.llm_id, choice.params)
-        if not route.models:
-            demanding = route.prefer or route.capabilities or route.context or self._wishes.router
-            if demanding:
-                cards = self._catalog.cards(recorded=False)
-                ready = [c.id for c in cards if not (c.missing or c.simulated)]
-                settings = dict.fromkeys(ready, ())
-            else:
-                for choice in self._catalog.choose(self._default_llm()):
-                    settings[choice.llm_id] = choice.params
-        cards = [self._catalog.llm(name).card for name in settings]
-        return [Candidate(card, self._catalog.price(card)) for card in cards], settings
 
     def _run_limits(self) -> RunLimits:
         limits = self._flow.limits
@@ -365,19 +354,17 @@ def _task_limits(limits: Limits | None) -> TaskLimits | None:
     )
 
 
-def _params(*parts: Params | None) -> dict[str, Any]:
-    """Return parameters, later ones over earlier ones; what nobody set is not among them."""
-    merged: dict[str, Any] = {}
-    for part in parts:
-        if part is not None:
-            fields = part.model_dump(exclude_none=True, exclude={"extra"})
-            merged |= {**fields, **part.extra}
-    return merged
+def _objectives(flow: Workflow) -> tuple[tuple[tuple[str, float], ...], ...]:
+    """Return what is preferred, first things first; weights stand beside each other."""
+    if isinstance(flow.objectives, Mapping):
+        return (tuple(flow.objectives.items()),)
+    return tuple(((name, 1.0),) for name in flow.objectives)
 
 
 def _turns(task: Task) -> tuple[tuple[Any, str], ...]:
     if task.messages is not None:
         turns = [(turn.role, turn.content) for turn in task.messages]
     else:
-        turns = [("user", task.prompt)] if task.prompt is not None else []
+        prompt = task.reduce.prompt if task.reduce else task.prompt
+        turns = [("user", prompt)] if prompt is not None else []
     return tuple([("system", task.system)] if task.system else []) + tuple(turns)

@@ -31,6 +31,9 @@ TRIAL_S = 1.0
 """Seconds after which those who came during a trial may ask again."""
 
 
+_NO_QUOTA = "belongs to an account without quota"
+
+
 def of_the_endpoint(error: BaseException | None) -> bool:
     """Return whether an error concerns all models of an endpoint: nothing was reached."""
     return isinstance(error, ConnectionFailed) and error.billed == "no"
@@ -74,12 +77,14 @@ class Breaker:
         if self._open_until is None or (now >= self._open_until and not self._trying):
             return
         wait_s = max(self._open_until - now, TRIAL_S if self._trying else 0.0)
-        raise CircuitOpen(
+        refused = CircuitOpen(
             f"{llm} was not asked: it {self._because}, and is left alone for a while.",
             llm=llm,
             hint=f"It is tried again in {wait_s:.0f} s; other LLMs are not concerned.",
             retry_after_s=wait_s,
         )
+        refused.retryable = self._because != _NO_QUOTA  # money does not come by waiting
+        raise refused
 
     def begin(self, now: float) -> None:
         """Take note that a call goes out; while it is open, that is the trial."""
@@ -88,7 +93,7 @@ class Breaker:
     def record(self, error: BaseException | None, now: float) -> None:
         """Take note of how a call ended; what is not the endpoint's fault does not count."""
         if isinstance(error, QuotaExhausted) and self._counts is of_the_endpoint:
-            self._because = "belongs to an account without quota"
+            self._because = _NO_QUOTA
             self._open(now, QUOTA_S)
             return
         failed = self._counts(error)

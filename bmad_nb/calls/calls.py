@@ -128,6 +128,14 @@ class Calls:
         """Outcome by call id; what was never sent has none."""
         self.exceeded: BudgetExceeded | None = None
         """Set when a call of a batch did not fit the budget; nothing is sent after that."""
+        self._halted: BmadError | None = None
+        self._entering: set[asyncio.Timeout] = set()
+
+    def halt(self, error: BmadError) -> None:
+        """Send nothing more: who asks, or waits for its turn, gets the error; others may end."""
+        self._halted = error
+        for wait in self._entering:
+            wait.reschedule(asyncio.get_running_loop().time())
 
     async def run(self, asks: Iterable[Ask]) -> None:
         """Bring an outcome for each ask, unless the budget or a cancellation stops it.
@@ -246,10 +254,13 @@ class Calls:
         """Wait for its turn, send, and write down what came of it."""
         if self.exceeded is not None:
             raise self.exceeded
+        clock = asyncio.get_running_loop().time
+        came = clock()
         try:
-            turn = await ask.gate.enter(ask.request.likely_tokens)
+            turn = await self._entered(ask)
         except LLMError as error:
             return await self._end(ask, self._failed(ask, ask.row, error, 0.0))
+        ask = dataclasses.replace(ask, row=dataclasses.replace(ask.row, waited_s=clock() - came))
         problem: BaseException | None = asyncio.CancelledError()
         row: CallRow | None = None
         try:
@@ -259,6 +270,22 @@ class Calls:
             ask.gate.leave(turn, problem, tokens)
         return await self._end(ask, row)
 
+    async def _entered(self, ask: Ask) -> Any:
+        """Wait for a turn, as long as anything is sent at all."""
+        if self._halted is not None:
+            raise self._halted
+        try:
+            async with asyncio.timeout(None) as wait:
+                self._entering.add(wait)
+                try:
+                    return await ask.gate.enter(ask.request.likely_tokens)
+                finally:
+                    self._entering.discard(wait)
+        except TimeoutError:
+            if self._halted is None:
+                raise
+            raise self._halted from None
+
     async def _sent(self, ask: Ask) -> tuple[CallRow, LLMError | None]:
         """Reserve, write down the intent, send and settle; return the outcome and its error."""
         reservation = await self._reserved(ask)
@@ -267,15 +294,22 @@ class Calls:
         )
         try:
             await self._journal.commit(CallIntended(row))
-        except BaseException:
+        except BaseException:  # it may be written all the same, and was not sent
             ask.purse.give_back(reservation)
+            self._keep(self._unsent(row))
             raise
+        if self._halted is not None:  # it came in the very moment: the intent is taken back
+            ask.purse.give_back(reservation)
+            await self._journal.commit(CallEnded(self._unsent(row)))
+            raise self._halted
         self._progress(row)
         clock = asyncio.get_running_loop().time
         sent = clock()
         problem: LLMError | None = None
         try:
             completion = await self._complete(ask)
+            if not completion.latency_s:  # an LLM of the user's need not measure itself
+                completion = dataclasses.replace(completion, latency_s=clock() - sent)
             row = outcomes.answered(row, completion, ask.cost(completion.usage), self._now())
             row = ask.score(row)
         except LLMError as error:
@@ -290,6 +324,9 @@ class Calls:
         ask.purse.settle(reservation, cost_usd, outcomes.tokens_of(row))
         return row, problem
 
+    def _unsent(self, row: CallRow) -> CallRow:
+        return dataclasses.replace(row, state="cancelled", billed="no", ended_utc=self._now())
+
     async def _reserved(self, ask: Ask) -> object:
         """Hold back the worst case of a call.
 
@@ -297,9 +334,9 @@ class Calls:
             BudgetExceeded: it does not fit, or another call of the batch did not.
         """
         reservation = await ask.purse.reserve(ask.request)
-        if self.exceeded is not None:
+        if stop := self.exceeded or self._halted:
             ask.purse.give_back(reservation)
-            raise self.exceeded
+            raise stop
         return reservation
 
     def _failed(self, ask: Ask, row: CallRow, error: LLMError, elapsed_s: float) -> CallRow:

@@ -79,6 +79,7 @@ def copied(row: CallRow, source: CallRow, now: str) -> CallRow:
         cost_usd=Decimal(0),
         reserved_usd=None,
         latency_s=0.0,
+        waited_s=None,
         billed="no",
         from_store=source.state == "answered",
         started_utc=now,

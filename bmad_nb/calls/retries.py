@@ -28,7 +28,7 @@ PASSING = ("rate_limit", "server", "network", "timeout")
 HOPELESS = {
     "AuthenticationFailed", "PermissionRefused", "ModelNotFound", "BadRequest", "ContextTooLong",
     "LocalModelUnavailable", "TemplateError", "MissingInput", "NotRecorded", "QuotaExhausted",
-    "Refused",
+    "Refused", "RunPaused",
 }  # fmt: skip
 """Errors that the same call brings again; `any` does not mean these."""
 MOST_WAIT_S = 120.0

@@ -1,67 +1,79 @@
-"""One task, done: its condition, its verb, its retries and its fallbacks."""
+"""One task, done: its condition, its parts, its sub-workflow, its question to a person."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from bmad_nb import expressions, prompts
 from bmad_nb.calls.calls import Calls, Now
-from bmad_nb.calls.retries import attempts
-from bmad_nb.engine.result import TaskResult
-from bmad_nb.engine.run import Ended, Lane
-from bmad_nb.engine.work import Facts, Tools, Work, plain
+from bmad_nb.engine.run import Ended, Engine
+from bmad_nb.engine.slots import Lane
 from bmad_nb.errors import (
     AnswerNeeded,
     BmadError,
     BudgetExceeded,
-    CircuitOpen,
-    OutputInvalid,
+    RunStopped,
     TaskFailed,
     TemplateError,
-    TimedOut,
 )
-from bmad_nb.events import CallRow, Event, TaskEnded, TaskRow, TaskState
-from bmad_nb.messages import Message
-from bmad_nb.plan import Assignment, Fallback, Step
-from bmad_nb.secrets import redact
-from bmad_nb.workflow import output
+from bmad_nb.events import Journal, TaskEnded, TaskRow
+from bmad_nb.messages import fingerprint
+from bmad_nb.outcome import TaskResult
+from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
+from bmad_nb.patterns.choice import begun
+from bmad_nb.plan import Plan, Step
+from bmad_nb.steps.ladder import Ladder, filled
+from bmad_nb.steps.work import Asked, Facts, Place, Tools, Work, plain
 
-MOST_REPAIRS = 2
-"""How often an LLM is told what is wrong with the form of its answer."""
+_TAKEN = ("value", "call_id", "llm", "simulated", "degraded", "rung")
+"""What a task has from the part whose answer it is."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Around:
+    """What the tasks of a run share with those of its sub-workflows.
+
+    Args:
+        run_id: the run.
+        calls: makes LLM calls durably.
+        tools: how to ask and to call.
+        journal: where outcomes are committed.
+        now: the time as ISO text.
+        told: called with each durable outcome of a task, for progress.
+    """
+
+    run_id: str
+    calls: Calls
+    tools: Tools
+    journal: Journal
+    now: Now
+    told: Callable[[TaskRow], None] = lambda _row: None
 
 
 class Tasks:
     """Does steps for the engine.
 
     Args:
-        run_id: the run.
+        around: what the whole run shares.
         names: what templates and expressions can read: the inputs, and results as they come.
-        calls: makes LLM calls durably.
-        tools: how to ask and to call.
-        now: the time as ISO text.
-        told: called with each durable outcome, for progress.
+        prefix: what the names of its tasks begin with, in a sub-workflow.
+        salt: what decides results beside the steps: the inputs of a sub-workflow.
     """
 
     def __init__(
-        self,
-        run_id: str,
-        names: dict[str, Any],
-        calls: Calls,
-        tools: Tools,
-        *,
-        now: Now,
-        told: Callable[[TaskRow], None] = lambda _row: None,
+        self, around: Around, names: dict[str, Any], *, prefix: str = "", salt: str = ""
     ) -> None:
         """Do nothing yet."""
-        self._run_id, self.names, self.calls = run_id, names, calls
-        self._tools, self._now, self._told_of = tools, now, told
+        self.around, self.names, self._prefix, self._salt = around, names, prefix, salt
         self._begun: dict[str, Facts] = {}
         self._texts: dict[str, str] = {}
+        self._ladder = Ladder(around.calls, around.tools, around.now, self._texts)
 
     # --- what the engine calls ------------------------------------------------------------------
 
@@ -73,14 +85,11 @@ class Tasks:
         try:
             if step.when and not self._holds(step, facts):
                 return self._not_taken(step, facts)
-            if step.verb == "set":
-                value = {
-                    name: plain(expressions.evaluate(expressions.parse(text), self.names))
-                    for name, text in step.fields
-                }
-                return self._ended(facts, "done", value=value)
+            if step.verb == "set" and not step.asserts and step.repeat is None:
+                return self._ended(facts, "done", value=_set(step, self.names))
         except (TemplateError, TaskFailed) as error:
-            return self._failed(facts, error)
+            said = {"error": error.what, "error_hint": error.hint}
+            return self._ended(facts, "failed", error_kind=type(error).__name__, **said)
         self._begun[step.id] = facts
         return None
 
@@ -89,43 +98,38 @@ class Tasks:
 
         Raises:
             BudgetExceeded: a limit stops the whole run.
+            AnswerNeeded: it waits for a person.
         """
-        work = Work(step, self._begun.pop(step.id))
+        work = Work(step, self._begun.pop(step.id), self.names, lane)
         limit_s = step.limits.time_s if step.limits else None
         try:
             async with asyncio.timeout(limit_s):
-                row = await self._down_the_ladder(work, lane)
+                row = await self._asserted(work)
         except TimeoutError:
             error = TaskFailed(
                 f"Task {step.id!r} took longer than its {limit_s:g} s.", hint="Raise limits.time."
             )
-            row = self._in_its_place(work, error)
+            row = self._ladder.in_its_place(work, error)
         return Ended(row, is_stored=row is work.sealed)
-
-    def _in_its_place(self, work: Work, error: BmadError) -> TaskRow:
-        """Return what the first fallback gives that takes no time, or else the failure."""
-        for rung, fallback in enumerate(work.step.fallbacks, start=1):
-            if fallback.kind in {"value", "skip", "stored"}:
-                work.rung = rung
-                with contextlib.suppress(TaskFailed):  # nothing is stored
-                    return self._without_asking(work, fallback, None)
-        return self._failed(self._reckoned(work), error)
 
     def settled(self, row: TaskRow) -> None:
         """Let other steps read a durable outcome."""
-        self.names[row.task] = TaskResult(row, self._texts.pop(row.task, None))
-        self._told_of(row)
+        self.names[row.task.removeprefix(self._prefix)] = TaskResult(
+            row, self._texts.pop(row.task, None)
+        )
+        self.around.told(row)
 
-    # --- conditions -----------------------------------------------------------------------------
+    # --- conditions and assertions --------------------------------------------------------------
 
-    def _facts(self, step: Step) -> Facts:
-        """Return what is known of a step's outcome before there is one."""
+    def _facts(self, step: Step, name: str = "", content: str = "") -> Facts:
+        """Return what is known of an outcome before there is one."""
+        own = content or (fingerprint([step.content, self._salt]) if self._salt else step.content)
         return {
-            "run_id": self._run_id,
-            "task": step.id,
+            "run_id": self.around.run_id,
+            "task": name or self._prefix + step.id,
             "verb": step.verb,
-            "content": step.content,
-            "started_utc": self._now(),
+            "content": own,
+            "started_utc": self.around.now(),
         }
 
     def _holds(self, step: Step, facts: Facts) -> bool:
@@ -150,244 +154,242 @@ class Tasks:
         because = f"{step.when} does not hold" + (f": {shown}." if shown else ".")
         return self._ended(facts, "skipped", skipped_because=because)
 
-    # --- the ladder of fallbacks ----------------------------------------------------------------
+    def _ended(self, facts: Facts, state: Any, **fields: Any) -> TaskRow:
+        return TaskRow(**facts, state=state, ended_utc=self.around.now(), **fields)
 
-    async def _down_the_ladder(self, work: Work, lane: Lane) -> TaskRow:
-        """Try the task as it is written, and then each fallback, until one gives a result.
+    async def _asserted(self, work: Work) -> TaskRow:
+        """Do a step between the assertions that stand before and behind it."""
+        step, tools = work.step, self.around.tools
+        if not step.asserts:
+            return await self._done(work)
+        try:
+            await tools.asserted(step, "start", work.names)
+            row = await self._done(work)
+            result = TaskResult(row, self._texts.get(work.name))
+            await tools.asserted(step, "end", {**work.names, "out": result, **_score(row)})
+        except (BudgetExceeded, RunStopped, AnswerNeeded):
+            raise
+        except BmadError as error:
+            return work.failed(self.around.now(), error)
+        return row
+
+    # --- what a step is made of -----------------------------------------------------------------
+
+    async def _done(self, work: Work, working: Working | None = None) -> TaskRow:
+        """Return the outcome of a task or of a part, however it is made."""
+        step = work.step
+        try:
+            working = working or begun(step, work.names, work.messages)
+            if working is not None:
+                return await self._driven(work, working)
+            match step.verb:
+                case "workflow":
+                    return await self._sub(work)
+                case "approve":
+                    return await self._approved(work)
+                case "set":
+                    return work.ended(self.around.now(), "done", value=_set(step, work.names))
+        except BudgetExceeded:
+            raise
+        except (TemplateError, TaskFailed) as error:
+            return self._ladder.in_its_place(work, error)
+        return await self._ladder.down(work)
+
+    async def _driven(self, work: Work, working: Working) -> TaskRow:
+        """Do the parts that a pattern wants, until it returns an outcome."""
+        replies: Sequence[Reply] = ()
+        try:
+            wanted = next(working)
+            while True:
+                replies = await self._replies(work, wanted)
+                wanted = working.send(replies)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+        taken = outcome.taken
+        facts = {**(taken.row.facts or {}), **outcome.facts} if taken else dict(outcome.facts)
+        if outcome.error is not None:
+            failed = self._ladder.in_its_place(work, outcome.error)
+            return dataclasses.replace(failed, facts=facts or None, value=outcome.value) if (
+                failed.state == "failed"
+            ) else failed  # fmt: skip
+        if taken is None:
+            return work.ended(
+                self.around.now(), "done", value=outcome.value, facts=facts or None,
+                degraded=work.part_degraded,
+            )  # fmt: skip
+        if taken.result.text is not None:
+            self._texts[work.name] = taken.result.text
+        fields = {name: getattr(taken.row, name) for name in _TAKEN}
+        fields["simulated"] |= work.part_simulated
+        for name in ("error", "error_kind", "error_hint", "skipped_because"):
+            fields[name] = getattr(taken.row, name)
+        return work.ended(self.around.now(), taken.row.state, facts=facts or None, **fields)
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    async def _replies(self, work: Work, wanted: Parts) -> list[Reply]:
+        """Do parts, as many at a time as there are slots; each is durable before the next reads it.
 
         Raises:
+            AnswerNeeded: one waits for a person; the others were done.
             BudgetExceeded: a limit stops the run.
-            AnswerNeeded: a person is to answer, and has not.
         """
-        step, answer = work.step, self._tools.answer(work.step)
-        errors: list[BmadError] = []
-        for rung, fallback in enumerate((None, *step.fallbacks)):
-            work.rung = rung
-            if answer is not None and not (fallback and fallback.kind == "human"):
-                continue  # a person has answered already: nothing else is tried again
-            if fallback and fallback.on_limit and not isinstance(errors[-1], BudgetExceeded):
-                continue
-            try:
-                return await self._on_rung(work, lane, fallback, answer)
-            except AnswerNeeded:
-                raise
-            except BmadError as error:
-                if isinstance(error, BudgetExceeded) and error.on_limit == "pause":
-                    raise
-                errors.append(error)
-        for each in errors:
-            if isinstance(each, BudgetExceeded) and each.on_limit == "degrade":
-                raise each
-        nothing = TaskFailed(f"No person was asked about task {step.id!r}, and one has answered.")
-        return self._failed(self._reckoned(work), errors[0] if errors else nothing)
+        if len(wanted.parts) == 1:
+            replies = [await self._part(work, wanted.parts[0], work.lane)]
+        else:
+            work.lane.let_go()
+            replies = await self._at_once(work, wanted)
+        for reply in replies:
+            work.add(reply.row)
+        return replies
 
-    async def _on_rung(
-        self, work: Work, lane: Lane, fallback: Fallback | None, answer: str | None
-    ) -> TaskRow:
+    async def _at_once(self, work: Work, wanted: Parts) -> list[Reply]:
+        found: dict[int, Reply] = {}
+        stops: list[BaseException] = []
+        todo = iter(enumerate(wanted.parts))
+
+        async def worker() -> None:
+            for number, part in todo:
+                lane = work.lane.part(number)
+                try:
+                    found[number] = await self._part(work, part, lane)
+                    await self._each_asserted(work, found[number])
+                except BmadError as error:
+                    stops.append(error)
+                    if isinstance(error, BudgetExceeded | RunStopped):
+                        lane.slots.halt(error)
+                finally:
+                    lane.let_go()
+
+        many = min(len(wanted.parts), wanted.at_once or work.lane.slots.limit)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(many):
+                group.create_task(worker())
+        if stops:
+            raise next((s for s in stops if not isinstance(s, AnswerNeeded)), stops[0])
+        return [found[number] for number in range(len(wanted.parts))]
+
+    async def _each_asserted(self, work: Work, reply: Reply) -> None:
+        if any(each.at == "each_item" for each in work.step.asserts):
+            local = {**work.names, "out": reply.result, **_score(reply.row)}
+            await self.around.tools.asserted(work.step, "each_item", local)
+
+    async def _part(self, above: Work, part: Part, lane: Place) -> Reply:
+        """Return the durable outcome of a part: what it gave before, or what it gives now."""
+        name = above.name + part.name
+        content = fingerprint(
+            [above.facts["content"], part.name, plain(dict(part.names)), part.step.first_rung,
+             [[m.role, m.text] for m in part.messages], part.sample]
+        )  # fmt: skip
+        kept = self.around.tools.kept(name, content)
+        if kept is not None:
+            row = await self._taken_over(kept[0])
+            return Reply(row, TaskResult(row, kept[1]))
+        waited = (lane.queued_s, lane.rested_s)
+        await lane.turn()
+        names = _over(above.names, part.names)
+        facts = self._facts(part.step, name, content)
+        work = Work(part.step, facts, names, lane, part.messages, part.sample, waited=waited)
+        row = await self._done(work, part.pattern(names) if part.pattern else None)
+        if row is not work.sealed:
+            await self.around.journal.commit(TaskEnded(row))
+        return Reply(row, TaskResult(row, self._texts.pop(name, None)))
+
+    async def _taken_over(self, row: TaskRow) -> TaskRow:
+        """Return what a part gave before, as a row of this run."""
+        if row.run_id == self.around.run_id:
+            return row
+        origin = row.kept_from or row.run_id
+        row = dataclasses.replace(
+            row, run_id=self.around.run_id, kept_from=origin, cost_usd=Decimal(0)
+        )
+        await self.around.journal.commit(TaskEnded(row))
+        return row
+
+    # --- a sub-workflow -------------------------------------------------------------------------
+
+    async def _sub(self, work: Work) -> TaskRow:
+        """Run the tasks of a sub-workflow as tasks of this run, each with a slot of its own."""
         step = work.step
-        if fallback is None and step.verb == "python":
-            return await self._call(work, lane)
-        if fallback is not None and fallback.kind in {"value", "skip", "stored", "human"}:
-            return self._without_asking(work, fallback, answer)
-        assignment = fallback.llm if fallback and fallback.llm else step.assignment
-        turns = step.turns
-        if fallback is not None and fallback.prompt is not None:
-            turns = (*(t for t in turns if t[0] == "system"), ("user", fallback.prompt))
-        if assignment is None:
-            raise TaskFailed(f"Task {step.id!r} has no LLM.")
-        return await self._asked(work, lane, assignment, self._messages(step, turns))
-
-    def _without_asking(self, work: Work, fallback: Fallback, answer: str | None) -> TaskRow:
-        """Return what a fallback gives that asks no LLM."""
-        step, facts = work.step, self._reckoned(work)
-        match fallback.kind:
-            case "value":
-                return self._ended(facts, "done", value=fallback.value)
-            case "skip":
-                because = "It failed, and may be left out."
-                return self._ended(facts, "skipped", skipped_because=because)
-            case "stored":
-                row, text = self._tools.stored(step)
-                self._texts[step.id] = text
-                kept = {name: getattr(row, name) for name in ("value", "call_id", "llm")}
-                origin = row.kept_from or row.run_id
-                return self._ended(facts, "done", **kept, simulated=row.simulated, kept_from=origin)
-        if answer is None:
-            needed = AnswerNeeded(
-                f"Task {step.id!r} waits for a person: "
-                f"{prompts.fill(fallback.question or '', self.names)}",
-                hint=f'Answer it: %bmad resume {self._run_id} --answer {step.id}="…"',
+        plan = step.plan
+        if plan is None:
+            raise TaskFailed(f"Task {step.id!r} has no sub-workflow.")
+        inputs = self.around.tools.bound(step, filled(dict(step.arguments or {}), work.names))
+        salt = fingerprint([work.facts["content"], plain(inputs)])
+        below = Tasks(self.around, dict(inputs), prefix=f"{work.name}/", salt=salt)
+        kept = below.keep(plan.steps)
+        work.lane.let_go()
+        engine = Engine(
+            plan.steps, self.around.journal, below, slots=work.lane.slots,
+            schedule={"within": work.lane.rank},
+            in_order=plan.strategy == "sequential",
+            kept={row.task.removeprefix(below._prefix): row.state for row in kept},
+        )  # fmt: skip
+        await engine.run()
+        for name in (n for n in below.names if isinstance(below.names[n], TaskResult)):
+            cost = below.names[name].cost_usd
+            work.cost_usd = None if cost is None or work.cost_usd is None else work.cost_usd + cost
+        failed = [name for name, state in engine.states.items() if state == "failed"]
+        if failed:
+            first = below.names[failed[0]]
+            raise TaskFailed(
+                f"Sub-workflow {plan.workflow!r} failed at {failed[0]}: {first.error}",
+                hint=first.hint,
             )
-            needed.task = step.id
-            raise needed
-        value = answer if step.schema is None else output.read_answer(answer, step.schema)
-        return self._ended(facts, "done", value=value)
+        return work.ended(self.around.now(), "done", value=outputs_of(plan, below.names))
 
-    # --- LLMs -----------------------------------------------------------------------------------
+    def keep(self, steps: Sequence[Step]) -> list[TaskRow]:
+        """Take over what tasks of a sub-workflow gave before; return it."""
+        found: dict[str, TaskRow] = {}
+        for step in steps:
+            own = fingerprint([step.content, self._salt])
+            before = self.around.tools.kept(self._prefix + step.id, own)
+            if before is not None and all(name in found for name in step.needs):
+                found[step.id] = before[0]
+                self.names[step.id] = TaskResult(*before)
+        return list(found.values())
 
-    def _messages(self, step: Step, turns: tuple[tuple[Any, str], ...]) -> tuple[Message, ...]:
-        messages = [Message(role, prompts.fill(text, self.names)) for role, text in turns]
-        if step.schema is not None:
-            last = messages[-1]
-            text = f"{last.text}\n\n{output.instruction(step.schema)}"
-            messages[-1] = Message(last.role, text)
-        return tuple(messages)
+    # --- a person -------------------------------------------------------------------------------
 
-    async def _asked(
-        self, work: Work, lane: Lane, assignment: Assignment, messages: tuple[Message, ...]
-    ) -> TaskRow:
-        """Ask, and ask again as the step's retries say.
-
-        Raises:
-            BmadError: the last attempt failed.
-        """
-
-        async def once(_number: int) -> TaskRow:
-            try:
-                return await self._repaired(work, assignment, messages)
-            except OutputInvalid:
-                work.unusable += 1
-                raise
-            except CircuitOpen as error:  # nobody waits where something else can be tried
-                error.retryable = work.rung == len(work.step.fallbacks)
-                raise
-
-        return await attempts(once, work.step.retries, lane.rest)
-
-    async def _repaired(
-        self, work: Work, assignment: Assignment, messages: tuple[Message, ...]
-    ) -> TaskRow:
-        """Ask, and tell the LLM at most twice what is wrong with the form of its answer."""
-        repairs_left = MOST_REPAIRS
-        while True:
-            call = await self._once(work, assignment, messages)
-            if work.sealed is not None:
-                return work.sealed
-            messages = self._told(work.step, call, messages, repairs_left)
-            repairs_left -= 1
-
-    async def _once(
-        self, work: Work, assignment: Assignment, messages: tuple[Message, ...]
-    ) -> CallRow:
-        work.calls += 1
-        ask = await self._tools.ask(
-            work.step, assignment, messages, number=work.calls, sample=work.unusable
+    async def _approved(self, work: Work) -> TaskRow:
+        """Ask a person; the choice is read as `choice`, `comment` and `by`."""
+        question = work.step.question
+        if question is None:
+            raise TaskFailed(f"Task {work.step.id!r} asks nothing.")
+        shown = None
+        if question.show:
+            tree = expressions.parse(question.show)
+            shown = plain(expressions.evaluate(tree, work.names))
+        text = prompts.fill(question.ask, work.names)
+        asked = Asked(
+            text, question.options, question.form, shown, question.timeout_s, question.on_timeout
         )
-        ask = dataclasses.replace(
-            ask,
-            seal=lambda call: self._seal(work, call),
-            is_usable=lambda call: self._is_usable(work.step, call),
-        )
-        call = await self.calls.ask(ask)
-        self.calls.rows.pop(call.call_id, None)  # it is in the store, and here no more needed
-        if call.state != "answered":
-            raise self.calls.error_of(call)
-        return call
+        value = await self.around.tools.person(work.name, asked, work.lane)
+        return work.ended(self.around.now(), "done", value=dict(value))
 
-    def _told(
-        self, step: Step, call: CallRow, messages: tuple[Message, ...], repairs_left: int
-    ) -> tuple[Message, ...]:
-        """Return the conversation with what is wrong with the form of the last answer.
 
-        Raises:
-            OutputInvalid: it was told often enough.
-        """
+def outputs_of(plan: Plan, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a workflow's outputs; one that cannot be had is null."""
+    found = {}
+    for name, text in plan.outputs:
         try:
-            self._value(step, call)
-        except OutputInvalid as error:
-            if not repairs_left:
-                raise OutputInvalid(
-                    f"The answer to task {step.id!r} cannot be used: {error.what}",
-                    llm=call.llm,
-                    hint="Ask for a simpler output, or another LLM; the answers are stored.",
-                ) from None
-            told = Message("user", output.repair_request(error))
-            return (*messages, Message("assistant", call.text or ""), told)
-        return messages
+            found[name] = plain(expressions.evaluate(expressions.parse(text), names))
+        except (TemplateError, TaskFailed):
+            found[name] = None
+    return found
 
-    def _seal(self, work: Work, call: CallRow) -> tuple[Event, ...]:
-        """Return the task's outcome, to be durable together with the call's, if it has one."""
-        work.paid(call)
-        if call.state != "answered":
-            return ()
-        try:
-            value = self._value(work.step, call)
-        except OutputInvalid:
-            return ()
-        work.sealed = self._ended(
-            self._reckoned(work),
-            "done",
-            value=value,
-            call_id=call.call_id,
-            llm=call.llm,
-            simulated=call.simulated,
-        )
-        if work.step.schema is None or value is not None:  # null is a value, not the text of one
-            self._texts[work.step.id] = call.text or ""
-        return (TaskEnded(work.sealed),)
 
-    def _is_usable(self, step: Step, call: CallRow) -> bool:
-        """Return whether a stored answer of another run has the form that this task wants."""
-        try:
-            self._value(step, call)
-        except OutputInvalid:
-            return False
-        return True
+def _set(step: Step, names: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: plain(expressions.evaluate(expressions.parse(text), names))
+        for name, text in step.fields
+    }
 
-    def _value(self, step: Step, call: CallRow) -> Any:
-        return None if step.schema is None else output.read_answer(call.text or "", step.schema)
 
-    # --- functions ------------------------------------------------------------------------------
+def _score(row: TaskRow) -> dict[str, Any]:
+    return {"score": (row.facts or {}).get("score")}
 
-    async def _call(self, work: Work, lane: Lane) -> TaskRow:
-        step = work.step
-        arguments = {name: self._argument(v) for name, v in (step.arguments or {}).items()}
 
-        async def once(_number: int) -> TaskRow:
-            work.calls += 1
-            value = await self._called(step, arguments)
-            return self._ended(self._reckoned(work), "done", value=value)
-
-        return await attempts(once, step.retries, lane.rest)
-
-    def _argument(self, value: Any) -> Any:
-        """Return a value with the holes of its texts filled, however deep they stand."""
-        if isinstance(value, str):
-            return plain(prompts.value_of(value, self.names))
-        if isinstance(value, Mapping):
-            return {name: self._argument(each) for name, each in value.items()}
-        return [self._argument(each) for each in value] if isinstance(value, list) else value
-
-    async def _called(self, step: Step, arguments: Mapping[str, Any]) -> Any:
-        try:
-            async with asyncio.timeout(step.timeout_s):
-                value = plain(await self._tools.call(step, arguments))
-        except TimeoutError:
-            raise TimedOut(
-                f"Task {step.id!r} took longer than {step.timeout_s:g} s.",
-                hint="Raise its timeout; a function that runs in a thread goes on behind.",
-                billed="no",
-            ) from None
-        return value if step.schema is None else output.check_value(value, step.schema)
-
-    # --- outcomes -------------------------------------------------------------------------------
-
-    def _reckoned(self, work: Work) -> Facts:
-        """Return the facts with what the task took so far."""
-        return {
-            **work.facts,
-            "attempts": work.calls,
-            "cost_usd": work.cost_usd,
-            "rung": work.rung,
-            "degraded": work.rung > 0,
-        }
-
-    def _failed(self, facts: Facts, error: BmadError) -> TaskRow:
-        said = {"error": redact(error.what), "error_hint": redact(error.hint)}
-        kind = type(error).__name__
-        return self._ended(
-            {**facts, "rung": 0, "degraded": False}, "failed", error_kind=kind, **said
-        )
-
-    def _ended(self, facts: Facts, state: TaskState, **fields: Any) -> TaskRow:
-        return TaskRow(**facts, state=state, ended_utc=self._now(), **fields)
+def _over(below: Mapping[str, Any], names: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return names with others over them, without a copy of what may be long."""
+    return ChainMap(dict(names), below) if names else below  # type: ignore[arg-type]

@@ -40,6 +40,8 @@ class Candidate:
     card: Card
     price: Price | None
     """None where nobody knows it."""
+    seconds: float | None = None
+    """Median seconds of its answers so far; None where it was never asked here."""
 
 
 @dataclass(frozen=True, slots=True)

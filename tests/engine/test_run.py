@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmad_nb.engine.run import Ended, Engine, Lane
+from bmad_nb.engine.run import Ended, Engine
+from bmad_nb.engine.slots import Lane, Slots
 from bmad_nb.errors import BudgetExceeded, StoreError
 from bmad_nb.events import TaskEnded, TaskRow
 from bmad_nb.plan import Step
@@ -61,7 +62,13 @@ def played(
     """Return the outcome of each step, and the virtual seconds that all took."""
 
     async def work() -> dict[str, str]:
-        engine = Engine(found, virtual.MemoryJournal(), sleeper, limit=limit, **options)
+        engine = Engine(
+            found,
+            virtual.MemoryJournal(),
+            sleeper,
+            slots=Slots(1 if options.get("in_order") else limit),
+            **options,
+        )
         await engine.run()
         return dict(engine.states)
 
@@ -157,7 +164,7 @@ def test_a_cancellation_breaks_everything_off() -> None:
     sleeper = Sleeper({"a": 50, "b": 50}, rests={"b": 20})
 
     async def work() -> int:
-        engine = Engine(steps(a="", b=""), virtual.MemoryJournal(), sleeper, limit=10)
+        engine = Engine(steps(a="", b=""), virtual.MemoryJournal(), sleeper, slots=Slots(10))
         task = asyncio.ensure_future(engine.run())
         await asyncio.sleep(1)
         task.cancel()
@@ -181,7 +188,7 @@ def test_nothing_is_read_before_it_is_durable() -> None:
 
     async def work() -> None:
         found = steps(a="", b="a", c="a b")
-        await Engine(found, journal, Looking({}), limit=2).run()
+        await Engine(found, journal, Looking({}), slots=Slots(2)).run()
 
     virtual.run(work())
     assert 3 == len(journal.events)
@@ -197,7 +204,7 @@ def test_a_failing_journal_stops_everything() -> None:
     sleeper = Sleeper({})
 
     async def work() -> None:
-        await Engine(steps(a="", b="a"), Full(), sleeper, limit=2).run()
+        await Engine(steps(a="", b="a"), Full(), sleeper, slots=Slots(2)).run()
 
     with pytest.raises(StoreError):
         virtual.run(work())
@@ -210,7 +217,7 @@ def test_tasks_that_take_no_time_share_commits() -> None:
 
     async def work() -> None:
         found = [Step(f"t{n}", "set") for n in range(1000)]
-        await Engine(found, journal, Sleeper({}), limit=2).run()
+        await Engine(found, journal, Sleeper({}), slots=Slots(2)).run()
 
     virtual.run(work())
     assert 1000 == len(journal.events)

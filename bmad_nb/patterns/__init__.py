@@ -1,0 +1,1 @@
+"""How a task is done in several parts: generators without input, output, clock or money."""

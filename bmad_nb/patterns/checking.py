@@ -1,0 +1,131 @@
+"""An answer with checks: asked again, escalated, left to a person, or let pass with a warning."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bmad_nb import expressions, prompts
+from bmad_nb.errors import TaskFailed, TemplateError
+from bmad_nb.messages import Message
+from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
+from bmad_nb.patterns.judging import judged
+from bmad_nb.plan import Checking, Question, Step
+
+MOST_RETRIES = 2
+"""How often an LLM is told what its answer lacks."""
+LEAST = 0.5
+"""Least score of a judge where a check names none."""
+_LLM_KINDS = {"llm", "prompt"}
+
+
+class _Fault(NamedTuple):
+    check: Checking
+    said: str
+
+
+def checked(step: Step, names: Mapping[str, Any], messages: tuple[Message, ...] = ()) -> Working:
+    """Ask, look whether all checks hold, and act on the first that does not.
+
+    `retry` tells the LLM what is wrong, at most twice; `escalate` asks a better one. A check that
+    still fails is a failure of the attempt: the next fallback is tried, and what a fallback gives
+    without asking anybody is not checked.
+
+    Args:
+        step: the task.
+        names: what its texts can read.
+        messages: what the LLM is asked; empty where the step's own texts say it.
+    """
+    inner = dataclasses.replace(step, checks=())
+    asked = messages
+    retries, number, escalated = MOST_RETRIES, 0, False
+    warnings: list[str] = []
+    while True:
+        number += 1
+        (reply,) = yield Parts([Part(f".{number}", inner, {}, asked)])
+        if not reply.is_done or not _was_asked(step, reply):
+            return Outcome(taken=reply)
+        fault = yield from _fault(step, names, reply, f".{number}", warnings)
+        facts = {"warnings": warnings} if warnings else {}
+        if fault is None:
+            return Outcome(taken=reply, facts=facts)
+        on_fail = fault.check.on_fail
+        if on_fail == "human":
+            return (yield from _left_to_a_person(step, reply, fault, number))
+        if on_fail == "retry" and retries:
+            retries -= 1
+            asked = _told(step, names, asked, reply, fault)
+            continue
+        asked, best = messages, step.best
+        if on_fail == "escalate" and not escalated and best:
+            escalated, inner = True, dataclasses.replace(inner, assignment=best)
+            continue
+        if reply.row.rung >= len(step.fallbacks):
+            said = f"The answer to task {step.id!r} failed a check: {fault.said}"
+            hint = "Its answers are stored; mend the check, the prompt, or take another LLM."
+            return Outcome(error=TaskFailed(said, hint=hint), facts=facts)
+        inner = dataclasses.replace(inner, first_rung=reply.row.rung + 1)
+
+
+def _was_asked(step: Step, reply: Reply) -> bool:
+    """Return whether an LLM or a function gave the answer, and not a fallback beside them."""
+    rung = reply.row.rung
+    return not rung or step.fallbacks[rung - 1].kind in _LLM_KINDS
+
+
+def _fault(
+    step: Step, names: Mapping[str, Any], reply: Reply, name: str, warnings: list[str]
+) -> Generator[Parts, Sequence[Reply], _Fault | None]:
+    """Return the first check that does not hold and is more than a warning."""
+    for place, check in enumerate(step.checks, start=1):
+        said = yield from _said(step, check, names, reply, f"{name}.check{place}")
+        if said and check.on_fail == "warn":
+            warnings.append(said)
+        elif said:
+            return _Fault(check, said)
+    return None
+
+
+def _said(
+    step: Step, check: Checking, names: Mapping[str, Any], reply: Reply, name: str
+) -> Generator[Parts, Sequence[Reply], str]:
+    """Return why a check does not hold, one sentence; empty if it does."""
+    local = {**names, "out": reply.result}
+    if check.that:
+        tree = expressions.parse(check.that)
+        try:
+            if not expressions.evaluate(tree, local):
+                return f"{check.that} does not hold."
+        except TemplateError as error:
+            return f"{check.that} cannot be decided: {error.what}"
+    if check.judge is not None:
+        least = LEAST if check.least is None else check.least
+        verdict = yield from judged(step, check.judge, names, reply, name)
+        if verdict.score < least:
+            more = f" {verdict.feedback}" if verdict.feedback else ""
+            return f"Its score is {verdict.score:.2f}, and {least:g} is wanted.{more}"
+    return ""
+
+
+def _told(
+    step: Step,
+    names: Mapping[str, Any],
+    before: tuple[Message, ...],
+    reply: Reply,
+    fault: _Fault,
+) -> tuple[Message, ...]:
+    """Return the conversation, the answer, and what is wrong with it."""
+    first = before or tuple(Message(r, prompts.fill(t, names)) for r, t in step.turns)
+    wrong = f"Your answer is not accepted: {fault.said}\nGive the whole answer again, corrected."
+    return (*first, Message("assistant", reply.result.spelled), Message("user", wrong))
+
+
+def _left_to_a_person(step: Step, reply: Reply, fault: _Fault, number: int) -> Working:
+    question = Question(ask="{{ text }}", show="out", options=("accept", "stop"))
+    work = dataclasses.replace(step, verb="approve", question=question, checks=(), fallbacks=())
+    ask = f"The answer to task {step.id!r} failed a check: {fault.said} Take it all the same?"
+    (answer,) = yield Parts([Part(f".{number}.human", work, {"text": ask, "out": reply.result})])
+    if answer.is_done and answer.row.value["choice"] == "accept":
+        return Outcome(taken=reply, facts={"warnings": [fault.said]})
+    return Outcome(error=TaskFailed(f"A person did not take the answer to {step.id!r}."))

@@ -1,0 +1,1 @@
+"""One step: a question or a function call, with its retries, repairs and fallbacks."""
