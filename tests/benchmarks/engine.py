@@ -28,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bmad_nb.calls.calls import Calls
 from bmad_nb.engine.run import Ended, Engine
-from bmad_nb.engine.tasks import Tasks
+from bmad_nb.engine.slots import Slots
+from bmad_nb.engine.tasks import Around, Tasks
 from bmad_nb.events import RunRow, RunStarted, TaskRow
 from bmad_nb.plan import Step
 from bmad_nb.store.journal import Store
@@ -145,7 +146,7 @@ class NoOp:
 
 async def ours(steps: list[Step]) -> None:
     """Run the same no-op tasks on the engine, with a journal in memory."""
-    engine = Engine(steps, virtual.MemoryJournal(), NoOp(), limit=SLOTS)
+    engine = Engine(steps, virtual.MemoryJournal(), NoOp(), slots=Slots(SLOTS))
     await engine.run()
 
 
@@ -156,8 +157,8 @@ async def durable(steps: list[Step], store: Store) -> None:
     await store.commit(RunStarted(run))
     calls = Calls(store, lambda: "", limit=1, progress=lambda row: None)
     now = "2026-01-01T00:00:00.000000+00:00"
-    tasks = Tasks(run.run_id, {}, calls, None, now=lambda: now)
-    await Engine(steps, store, tasks, limit=SLOTS).run()
+    around = Around(run.run_id, calls, None, store, lambda: now)  # type: ignore[arg-type]
+    await Engine(steps, store, Tasks(around, {}), slots=Slots(SLOTS)).run()
 
 
 PAYLOAD = json.dumps({"task": "t123", "state": "done", "verb": "set", "value": {"x": 1},
@@ -318,7 +319,13 @@ def makespan(graph: Graph, lengths: list[float], estimates: list[float]) -> floa
     sleeps = {step.id: length for step, length in zip(steps, lengths, strict=True)}
 
     async def work() -> None:
-        engine = Engine(steps, virtual.MemoryJournal(), NoOp(sleeps), limit=SLOTS, seconds=seconds)
+        engine = Engine(
+            steps,
+            virtual.MemoryJournal(),
+            NoOp(sleeps),
+            slots=Slots(SLOTS),
+            schedule={"seconds": seconds},
+        )
         await engine.run()
 
     return virtual.run(work())[1]
