@@ -19,7 +19,7 @@ _HOME = {
     "ask": "bmad_nb.workspace",
     "compare": "bmad_nb.workspace",
     # workflows
-    "Planned": "bmad_nb.runs.run",
+    "Planned": "bmad_nb.runs.planned",
     "Run": "bmad_nb.runs.run",
     "Workflow": "bmad_nb.workflow.model",
     "load": "bmad_nb.parse",
@@ -98,7 +98,8 @@ if TYPE_CHECKING:
     from bmad_nb.messages import Completion, Message, Price, Request, Usage
     from bmad_nb.parse import load
     from bmad_nb.results import Comparison, Result
-    from bmad_nb.runs.run import Planned, Run
+    from bmad_nb.runs.planned import Planned
+    from bmad_nb.runs.run import Run
     from bmad_nb.workflow.model import Workflow
     from bmad_nb.workspace import Workspace, ask, compare, run
 

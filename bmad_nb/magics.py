@@ -61,6 +61,10 @@ class BmadMagics(Magics):
         kind = "line" if cell is None else "cell"
         front = Front(space, kind, body=cell, names=names, say=print)  # type: ignore[arg-type]
         space.on_tick = ticker = _Ticker(space) if is_live(shell) and cell is not None else None
+        if is_live(shell):
+            from bmad_nb.verbs.control import ask_here
+
+            space.on_question = ask_here
         try:
             if not is_live(shell):
                 _refuse_secret_parameters(shell)
@@ -72,7 +76,7 @@ class BmadMagics(Magics):
                 _show_whole(shell, error)
             raise
         finally:
-            space.on_tick = None
+            space.on_tick = space.on_question = None
             if ticker is not None:
                 ticker.clear()
         shell.user_ns.update(front.bind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +11,18 @@ from typing import Any, Literal
 from bmad_nb import _loop, parse
 from bmad_nb.budget import parse_usd
 from bmad_nb.errors import RunStopped, UnknownName, UsageProblem
+from bmad_nb.forecast.history import History
+from bmad_nb.forecast.ranges import Analysis, analyze
+from bmad_nb.plan import Plan
 from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.routers.base import Router
-from bmad_nb.runs.execution import Execution, functions_of, identities, resumed
+from bmad_nb.runs.adaptation import llm_seconds, order_of
+from bmad_nb.runs.execution import Execution
 from bmad_nb.runs.home import Home
-from bmad_nb.runs.run import Planned, Run
-from bmad_nb.runs.tools import Around
+from bmad_nb.runs.planned import Planned
+from bmad_nb.runs.resuming import resumed
+from bmad_nb.runs.run import Run
+from bmad_nb.runs.tools import Lent, functions_of, identities
 from bmad_nb.workflow.model import Workflow
 
 Definition = Workflow | str | Path
@@ -61,12 +68,9 @@ class Running(Home):
             UsageProblem: an argument is.
         """
         flow = self._workflow(workflow)
-        wishes = Wishes(
-            inputs or {}, strategy, llms or {}, router, identities(functions_of(flow)),
-            allow_python=allow_python,
-        )  # fmt: skip
-        made = make_plan(flow, self.llms(replay=replay), self.settings.engine, wishes)
-        return Planned(flow, made, command=f"%bmad run {flow.id}")
+        wishes = Wishes(inputs or {}, strategy, llms or {}, router, allow_python=allow_python)
+        made = self.planned(flow, wishes, replay=replay)
+        return self.shown(flow, made, command=f"%bmad run {flow.id}", inputs=inputs or {})
 
     def run(
         self,
@@ -87,7 +91,8 @@ class Running(Home):
             workflow: a `Workflow`, the path of a file, or the id of a defined one.
             inputs: values of its inputs by name.
             llms: ids or globs of the definition, and the LLMs that take their place.
-            strategy: `parallel` or `sequential`, over what the definition says.
+            strategy: `sequential`, `parallel`, `adaptive` or `collaborative`, over what the
+                definition says.
             router: chooses the LLM of every task that does not name exactly one.
             budget_usd: hard limit in US dollars, over what the definition says.
             resume: `never` begins anew although an equal run was stopped.
@@ -101,7 +106,7 @@ class Running(Home):
             RunPaused: interrupted, or stopped by a limit; what is finished is kept.
         """
         wishes = Wishes(inputs or {}, strategy, llms or {}, router, allow_python=allow_python)
-        execution = self._execution(
+        execution = self.prepared(
             self._workflow(workflow), wishes, budget_usd, resume, replay=replay
         )
         return self.wait(self._executed(execution), execution)
@@ -114,7 +119,7 @@ class Running(Home):
         replay = options.pop("replay", False)
         options["llms"] = options.get("llms") or {}
         wishes = Wishes(inputs or {}, **options)
-        execution = self._execution(
+        execution = self.prepared(
             self._workflow(workflow), wishes, budget_usd, resume, replay=replay
         )
         return await _loop.arun(self._executed(execution))
@@ -167,8 +172,11 @@ class Running(Home):
         run = self.store.run(run_id)
         flow = None if definition is None else self._workflow(definition)
         known = self.workflows.get(run.workflow)
+        below = self.below(flow or known)
+        if known is not None:
+            below = {known.id: known, **below}
         return resumed(
-            run, self.around(replay=replay), flow, functions_of(flow or known), budget_usd,
+            run, self.around(replay=replay), flow, below, budget_usd,
             allow_python=allow_python, answers=answers,
         )  # fmt: skip
 
@@ -197,11 +205,72 @@ class Running(Home):
             raise UnknownName("workflow", str(definition), self.workflows)
         return parse.load(definition)
 
-    def around(self, *, replay: bool = False) -> Around:
-        """Return what this workspace lends to a run."""
-        return Around(self.store, self.llms(replay=replay), self.settings.engine, self.budgets)
+    def shown(
+        self, flow: Workflow, plan: Plan, *, command: str, inputs: Mapping[str, Any]
+    ) -> Planned:
+        """Return a plan to show, with what is to be expected of it by the runs before."""
 
-    def _execution(
+        def analysis() -> Analysis:
+            catalog, engine = self.catalog, self.settings.engine
+            llms = {s.assignment.llm for s in plan.steps if s.assignment}
+            cards = {name: catalog.llm(name).card for name in llms}
+            return analyze(
+                plan,
+                History.of(self.store.samples()),
+                {name: catalog.price(card) for name, card in cards.items()},
+                slots=plan.limits.concurrency or engine.max_concurrent_tasks,
+                skills={n: min(dict(c.capabilities).values())
+                        for n, c in cards.items() if c.capabilities},
+                items={s.id: len(inputs[s.repeat.over]) for s in plan.steps
+                       if s.repeat and isinstance(inputs.get(s.repeat.over), list)},
+                order=order_of(plan.objectives),
+            )  # fmt: skip
+
+        return Planned(flow, plan, command=command, analysis=analysis)
+
+    def planned(self, flow: Workflow, wishes: Wishes, *, replay: bool = False) -> Plan:
+        """Return the plan of a checked workflow; nothing is asked.
+
+        Raises:
+            UsageProblem: a wish that does not fit it.
+        """
+        below = self.below(flow)
+        wishes = dataclasses.replace(
+            wishes, functions=identities(functions_of(flow, below)), workflows=below,
+            seconds=llm_seconds(self.store),
+        )  # fmt: skip
+        return make_plan(flow, self.llms(replay=replay), self.settings.engine, wishes)
+
+    def below(self, flow: Workflow | None) -> dict[str, Workflow]:
+        """Return the sub-workflows of a workflow and of those, by id.
+
+        One is looked for in the folder of the document that names it, then among those that are
+        defined here; the planner says what is not found.
+
+        Raises:
+            DefinitionError: one of them is wrong.
+        """
+        found: dict[str, Workflow] = {}
+        todo = [flow] if flow is not None else []
+        while todo:
+            each = todo.pop()
+            for task in each.tasks.values():
+                name = task.workflow
+                if name is not None and name not in found:
+                    sub = parse.beside(each, name) or self.workflows.get(name)
+                    if sub is not None:
+                        found[name] = sub
+                        todo.append(sub)
+        return found
+
+    def around(self, *, replay: bool = False) -> Lent:
+        """Return what this workspace lends to a run."""
+        return Lent(
+            self.store, self.llms(replay=replay), self.settings.engine, self.budgets,
+            waits=self.on_question is not None,
+        )  # fmt: skip
+
+    def prepared(
         self,
         flow: Workflow,
         wishes: Wishes,
@@ -210,11 +279,21 @@ class Running(Home):
         *,
         replay: bool = False,
     ) -> Execution:
+        """Return a run that is ready to go, new or taken up again; nothing is written yet.
+
+        Args: those of `run`, and the wishes that it makes of them.
+
+        Raises:
+            UsageProblem: an argument.
+            NotRunnable: what is missing.
+        """
         _check_kinds(wishes)
         if resume not in {"auto", "never"}:
             raise UsageProblem(f"resume cannot be {resume!r}.", hint="Use auto or never.")
         limit = None if budget_usd is None else parse_usd(budget_usd)
-        functions = functions_of(flow)
+        below = self.below(flow)
+        wishes = dataclasses.replace(wishes, workflows=below, seconds=llm_seconds(self.store))
+        functions = functions_of(flow, below)
         earlier: Any = "auto" if resume == "auto" else None
         around = self.around(replay=replay)
         return Execution(
@@ -227,9 +306,9 @@ class Running(Home):
         try:
             await execution.execute()
         except RunStopped as stopped:
-            stopped.result = Run(self.store, execution.run.run_id)
+            stopped.result = Run(self.store, execution.run.run_id, self)
             raise
-        return Run(self.store, execution.run.run_id)
+        return Run(self.store, execution.run.run_id, self)
 
 
 def _check_kinds(wishes: Wishes) -> None:
@@ -244,7 +323,7 @@ def _check_kinds(wishes: Wishes) -> None:
     if not isinstance(rebound, Mapping) or not all(map(_is_text, (*rebound, *rebound.values()))):
         raise UsageProblem('llms takes a dictionary such as {"old/id": "new/id"}.')
     if wishes.strategy is not None and not isinstance(wishes.strategy, str):
-        raise UsageProblem("strategy takes a word: parallel or sequential.")
+        raise UsageProblem("strategy takes a word such as parallel.")
 
 
 def _is_text(value: object) -> bool:

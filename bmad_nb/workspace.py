@@ -19,9 +19,10 @@ from bmad_nb.llms.base import LLM, Card
 from bmad_nb.llms.function import FunctionLLM
 from bmad_nb.messages import Price
 from bmad_nb.results import Comparison, Result
-from bmad_nb.running import Definition, Running
+from bmad_nb.running import Definition
 from bmad_nb.runs.batch import notes
 from bmad_nb.runs.run import Run
+from bmad_nb.steering import Steering
 from bmad_nb.store.journal import Store
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _close_later(store: Store) -> None:
     threading.Thread(target=store.close, name="bmad-close", daemon=True).start()
 
 
-class Workspace(Asking, Running):
+class Workspace(Asking, Steering):
     """LLMs, a store and a budget.
 
     Args:
@@ -157,7 +158,7 @@ class Workspace(Asking, Running):
         """
         run = self.store.run(run_id)
         if run.verb == "workflow":
-            return Run(self.store, run.run_id)
+            return Run(self.store, run.run_id, self)
         calls = self.store.calls(run.run_id)
         final = {(c.case, c.llm, c.variant, c.sample): c for c in calls}
         earlier = [c for c in calls if final[c.case, c.llm, c.variant, c.sample] is not c]

@@ -330,7 +330,7 @@ def test_a_strict_dry_run_fails_where_something_is_missing(folder: Path) -> None
         (("run", "three.yaml"), 2, "needs a value for topic"),
         (("run",), 2, "NAME|FILE"),
         (("run", "stops.yaml", "--strategy", "sequental"), 2, "Did you mean 'sequential'"),
-        (("run", "stops.yaml", "--strategy", "adaptive"), 2, "NotRunnable"),
+        (("run", "types.yaml", "--strategy", "adaptiv"), 2, "Did you mean 'adaptive'"),
         (("run", "stops.yaml", "--budget", "much", "--dry-run"), 2, "much"),
         (("run", "stops.yaml", "--budget", "+1"), 2, "a total"),
         (("run", "stops.yaml", "-m", "sim/hasty"), 2, "-m OLD=NEW"),
@@ -577,3 +577,42 @@ def test_the_example_of_the_readme_runs(folder: Path) -> None:
         assert 0 == done.returncode, done.stderr
     again = bmad(folder, "workflow", "execute", "--definition", "summary.yaml", "--resume")
     assert "There is no stopped run of 'summary'" in again.stderr
+
+
+# --- plans, forks, bottlenecks --------------------------------------------------------------------
+
+
+def test_plan_shows_what_a_run_would_take(folder: Path, provider: FakeProvider) -> None:
+    """`bmad plan` asks nobody; as JSON it has the analysis beside the plan."""
+    done = bmad(folder, "plan", "three.yaml", "-p", "topic=ice")
+    assert 0 == done.returncode, done.stderr
+    assert "estimate:" in done.stdout
+    found = data(bmad(folder, "plan", "three.yaml", "-p", "topic=ice", "--json"))
+    assert 3 == found["analysis"]["calls"]
+    assert 0 == provider.counts()["received"]
+
+
+def test_fork_begins_in_the_middle(folder: Path, provider: FakeProvider) -> None:
+    """What is before the task is taken over, a changed prompt is asked, and the run is a new one."""
+    first = bmad(folder, "run", "three.yaml", "-p", "topic=ice", "--json")
+    provider.reset()
+    words = ("--at", "third", "--set", "third.prompt=Last of {{ second }}", "--json")
+    done = bmad(folder, "fork", data(first)["run_id"], *words)
+    assert 0 == done.returncode, done.stderr
+    assert data(done)["run_id"] != data(first)["run_id"]
+    assert 1 == provider.counts()["received"]
+    wrong = bmad(folder, "fork", data(first)["run_id"], "--at", "thrid")
+    assert 2 == wrong.returncode
+    assert "Did you mean 'third'" in wrong.stderr
+
+
+def test_analyze_names_what_held_a_run_up(folder: Path) -> None:
+    """`--bottlenecks` predicts, `--apply` runs it again and says what that took."""
+    slow = SLOW.replace("range(20)", "range(6)").split("  t6:")[0]
+    (folder / "slow.yaml").write_text(slow)
+    run = data(bmad(folder, "run", "slow.yaml", "--json"))["run_id"]
+    said = bmad(folder, "workflow", "analyze", run, "--bottlenecks")
+    assert said.stdout.startswith("order: Tasks that need nothing of each other waited")
+    applied = data(bmad(folder, "workflow", "analyze", run, "--bottlenecks", "--apply", "--json"))
+    assert "order" == applied[-1]["applied"]
+    assert applied[-1]["measured_s"] < 1.0

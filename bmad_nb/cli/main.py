@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -71,6 +72,8 @@ def _run(words: list[str]) -> Any:
     front = Front(workspace, "shell", say=_say)
     if sys.stderr.isatty():
         workspace.on_tick = _Ticker(workspace)
+        if sys.stdin.isatty():
+            workspace.on_question = _ask
     return call(front, words or ["--help"])
 
 
@@ -87,6 +90,15 @@ class _Ticker:
             line = plain(self._workspace.progress.line())[:100]
             sys.stderr.write(f"\r\x1b[K{line}\r")
             sys.stderr.flush()
+
+
+def _ask(question: Any) -> Any:
+    """Ask on the terminal; data on standard output stays data."""
+    from bmad_nb.verbs.control import ask_here
+
+    sys.stderr.write("\r\x1b[K")
+    with contextlib.redirect_stdout(sys.stderr):
+        return ask_here(question)
 
 
 def _say(text: str) -> None:

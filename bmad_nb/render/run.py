@@ -137,6 +137,12 @@ def origin(view: RunView) -> str:
     return " · ".join([*parts, started] if view.run.started_utc else parts)
 
 
+_PAUSED = {
+    "limit": "paused by its limit", "human": "paused until a person answers",
+    "checkpoint": "paused by a checkpoint",
+}  # fmt: skip
+
+
 def sentence(view: RunView) -> str:
     """Return how a run went, such as `Paused by its limit: 3 of 8 tasks done`."""
     counts = states_of(view.graph.nodes)
@@ -151,7 +157,7 @@ def sentence(view: RunView) -> str:
         said = f"{listed(failed)}; {so_far}" if failed else so_far
     else:
         said = so_far
-    word = "Paused by its limit" if (status, view.run.reason) == ("paused", "limit") else status
+    word = _PAUSED.get(view.run.reason, status) if status == "paused" else status
     stood_in = sum(task.degraded for task in view.tasks)
     fallback = f"; a fallback stood in for {stood_in:,}" if stood_in else ""
     return f"{word[0].upper()}{word[1:]}: {said}{fallback}"
@@ -235,6 +241,7 @@ def told(view: RunView, task: TaskRow) -> tuple[str, str]:
     if task.when and (task.when_value or (task.state == "done" and task.when_value is not None)):
         gave = "held" if task.when_value else "did not hold"
         asides.append(f"when {cut(task.when, 200)} {gave}{_read(task.when_values)}")
+    asides += _facts(task.facts)
     if task.error:
         kind = f"{task.error_kind}: " if task.error_kind else ""
         asides += [cut(task.error_hint, 400)] * bool(task.error_hint)
@@ -246,6 +253,15 @@ def told(view: RunView, task: TaskRow) -> tuple[str, str]:
         text = "" if task.value is None else as_text(task.value)
     short = cut(text[:ANSWER_LIMIT], 4 * ANSWER_LIMIT)
     return short + "…" * (len(short) < len(text)), "; ".join(asides)
+
+
+def _facts(facts: Any) -> list[str]:
+    """Return what is known of a task beside its answer: how often it was drafted, and warnings."""
+    known = facts if isinstance(facts, Mapping) else {}
+    said = []
+    if "score" in known and "iterations" in known:
+        said.append(f"score {known['score']:.2f} after {counted(known['iterations'], 'draft')}")
+    return said + [cut(f"warning: {each}", 200) for each in known.get("warnings", ())]
 
 
 def _read(values: Any) -> str:

@@ -14,7 +14,7 @@ from bmad_nb.budget import Budget
 from bmad_nb.calls.calls import Ask, Calls
 from bmad_nb.calls.retries import PASSING
 from bmad_nb.errors import BudgetExceeded, RunPaused
-from bmad_nb.events import CallEnded, CallRow, RunEnded, RunRow, RunStarted, RunStatus
+from bmad_nb.events import CallEnded, CallRow, RunEnded, RunRow, RunStarted, RunStatus, TaskAsked
 from bmad_nb.grid import Cell
 from bmad_nb.llms.base import Card
 from bmad_nb.messages import Price, fingerprint
@@ -118,6 +118,12 @@ class Batch:
         rows = (*calls.rows.values(), *self._known.values())
         answered = any(row.state == "answered" for row in rows)
         return await self._finish(kind, calls, "completed" if answered else "failed", "")
+
+    questions: Sequence[TaskAsked] = ()
+    """A batch asks nobody."""
+
+    async def answered(self, task: str, answer: Mapping[str, Any]) -> None:
+        """Take no answer: there is no question."""
 
     async def cancel(self) -> None:
         """Store the run as cancelled, after a second interrupt."""

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bmad_nb.events import RunEnded, RunStarted, RunState, TaskRow, fold
+from bmad_nb.events import RunEnded, RunStarted, TaskRow
 from bmad_nb.plan import Plan, Step
+from bmad_nb.state import RunState, fold
 from bmad_nb.store.journal import Store
 from bmad_nb.store.stamped import Stamped
 
@@ -22,6 +23,8 @@ class Earlier:
     """False where that run is over: a new run takes over what still holds."""
     active_s: float
     """Seconds that it ran; the time while it was stopped does not count."""
+    anyway: frozenset[str] = frozenset()
+    """Tasks whose outcomes hold whatever has changed: what is before a fork."""
 
 
 def earlier_run(store: Store, run_id: str) -> Earlier:
@@ -66,7 +69,7 @@ def kept(steps: Sequence[Step], earlier: Earlier | None) -> list[TaskRow]:
     for step in steps:
         row = earlier.state.tasks.get(step.id)
         holds = row is not None and row.state in {"done", "skipped"}
-        same = row is not None and row.content == step.content
+        same = row is not None and (row.content == step.content or step.id in earlier.anyway)
         if row is not None and holds and same and all(name in found for name in step.needs):
             found[step.id] = row
     return list(found.values())

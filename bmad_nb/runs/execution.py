@@ -9,124 +9,51 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-from bmad_nb import expressions, parse
-from bmad_nb._functions import source_hash
-from bmad_nb.budget import parse_usd
 from bmad_nb.calls.calls import Calls
-from bmad_nb.engine.result import TaskResult
 from bmad_nb.engine.run import Engine
-from bmad_nb.engine.tasks import Tasks
-from bmad_nb.engine.work import plain
+from bmad_nb.engine.slots import Slots
+from bmad_nb.engine.tasks import Around, Tasks, outputs_of
 from bmad_nb.errors import (
     AnswerNeeded,
     BudgetExceeded,
     NotRunnable,
-    RunBusy,
+    RunCancelled,
     RunFailed,
     RunPaused,
-    TaskFailed,
-    UnknownName,
-    UsageProblem,
-    WorkflowError,
 )
 from bmad_nb.events import (
     CallEnded,
+    CallRow,
     Event,
     RunEnded,
     RunPlanned,
     RunRow,
     RunStarted,
     RunStatus,
+    TaskAnswered,
     TaskEnded,
     TaskRow,
 )
 from bmad_nb.messages import fingerprint
-from bmad_nb.plan import Assignment, Plan, assignments
+from bmad_nb.outcome import TaskResult
+from bmad_nb.plan import Assignment, Plan, assignments, root_of
 from bmad_nb.planner import Wishes, make_plan
+from bmad_nb.runs.adaptation import Adaptation, order_of, typical_costs, typical_seconds
 from bmad_nb.runs.asks import cancel_run, lost
+from bmad_nb.runs.assertions import Assertions, SoFar
+from bmad_nb.runs.control import Steered, watch
 from bmad_nb.runs.earlier import Change, Earlier, difference, earlier_run, kept
+from bmad_nb.runs.people import People
 from bmad_nb.runs.progress import Progress
 from bmad_nb.runs.repricing import Repricing
-from bmad_nb.runs.tools import Around, Tools
+from bmad_nb.runs.tools import Before, Lent, Tools, identities
+from bmad_nb.state import RunState
 from bmad_nb.store.reading import now_utc
 from bmad_nb.workflow import inputs as values
 from bmad_nb.workflow.model import Workflow
 
 
-def functions_of(workflow: Workflow | None) -> dict[str, Callable[..., Any]]:
-    """Return the functions that a workflow was given in Python, by task."""
-    tasks = workflow.tasks if workflow else {}
-    return {name: task.python for name, task in tasks.items() if callable(task.python)}
-
-
-def identities(functions: Mapping[str, Callable[..., Any]]) -> dict[str, str]:
-    """Return what each function is, by task: a changed one is another task."""
-    return {task: source_hash(function) for task, function in functions.items()}
-
-
-def resumed(
-    run: RunRow,
-    around: Around,
-    edited: Workflow | None,
-    functions: Mapping[str, Callable[..., Any]],
-    budget_usd: Any,
-    *,
-    allow_python: bool,
-    answers: Mapping[str, str] | None = None,
-) -> Execution:
-    """Return how a stored run goes on, with its own definition or an edited one.
-
-    Raises:
-        UsageProblem: nothing of it is left to do, or it is no workflow.
-        RunBusy: it is running.
-    """
-    if run.verb != "workflow":
-        raise UsageProblem(
-            f"Run {run.run_id} is no workflow.", hint="Run its cell again: it goes on by itself."
-        )
-    if run.status == "running":
-        raise RunBusy(f"Run {run.run_id} is running.", hint="Wait for it, or interrupt it first.")
-    if run.status == "completed" and edited is None:
-        raise UsageProblem(
-            f"Run {run.run_id} is completed.", hint=f"See it: %bmad show {run.run_id}"
-        )
-    for task in answers or {}:
-        if task not in (edited.tasks if edited else (run.definition or {}).get("tasks", {})):
-            raise UnknownName("task", task, (run.definition or {}).get("tasks", {}))
-    options = run.options or {}
-    flow = edited or parse.from_dict(run.definition, run.workflow)
-    wishes = Wishes(
-        inputs=run.inputs or {},
-        strategy=options.get("strategy"),
-        llms=options.get("llms") or {},
-        allow_python=allow_python or bool(options.get("allow_python")),
-    )
-    return Execution(
-        flow,
-        wishes,
-        around,
-        budget_usd=_total(run, budget_usd),
-        functions=functions,
-        earlier=earlier_run(around.store, run.run_id),
-        answers=answers,
-    )
-
-
-def _total(run: RunRow, budget_usd: Any) -> Decimal | None:
-    """Return the limit of a run that goes on; `+1` adds to what it had."""
-    if budget_usd is None:
-        return None
-    text = str(budget_usd).strip()
-    if text.startswith("+") and run.budget_usd is None:
-        raise UsageProblem(
-            f"Run {run.run_id} has no budget that {text!r} could add to.",
-            hint="Write a total, without a plus.",
-        )
-    added = parse_usd(text.removeprefix("+"))
-    return added + run.budget_usd if text.startswith("+") and run.budget_usd else added
-
-
-class Execution:
+class Execution(Steered):
     """One run of one workflow.
 
     Args:
@@ -138,6 +65,7 @@ class Execution:
         earlier: id of the run to go on with, `auto` for the newest stopped one that is the same,
             or empty for a new one.
         answers: what a person has answered, by task.
+        fresh: ask anew, even where an answer is stored.
 
     Raises:
         NotRunnable: something is missing, such as a key or an input; all of it is named.
@@ -147,16 +75,17 @@ class Execution:
         self,
         workflow: Workflow,
         wishes: Wishes,
-        around: Around,
+        around: Lent,
         *,
         budget_usd: Decimal | None = None,
         functions: Mapping[str, Callable[..., Any]] | None = None,
         earlier: Earlier | Literal["auto"] | None = "auto",
-        answers: Mapping[str, str] | None = None,
+        answers: Mapping[str, Mapping[str, Any]] | None = None,
+        fresh: bool = False,
     ) -> None:
         """Plan; nothing is written and nobody is contacted."""
         self.workflow, self._around, self._functions = workflow, around, functions or {}
-        self._answers = answers or {}
+        self._answers, self._fresh = dict(answers or {}), fresh
         self._wishes = dataclasses.replace(
             wishes,
             # a stored run has the contents of its files, not their paths
@@ -167,7 +96,7 @@ class Execution:
         self._earlier = self._found(earlier)
         before = self._earlier or self._replayed()
         if before is not None and before.state.plan is not None:
-            self.plan = self._planned(assignments(before.state.plan))
+            self.plan = self._planned(self._pins(before))
         if self.plan.missing:
             raise NotRunnable(workflow.id, self.plan.missing)
         self.kept = kept(self.plan.steps, self._earlier)
@@ -175,12 +104,32 @@ class Execution:
         self.progress = Progress(len(self.plan.steps), "tasks")
         self.progress.limit_usd = self.run.budget_usd
         self.begun = False
+        super().__init__(around.store, self.run.run_id, Slots(self._at_once()))
         self.on_begin: Callable[[str], None] = lambda _run_id: None
         """Called with the run's id once the run is durable."""
 
     def _planned(self, pinned: Mapping[str, Assignment]) -> Plan:
         wishes = dataclasses.replace(self._wishes, pinned=pinned)
-        return make_plan(self.workflow, self._around.catalog, self._around.settings, wishes)
+        plan = make_plan(self.workflow, self._around.catalog, self._around.settings, wishes)
+        if not self._fresh:
+            return plan
+        steps = tuple(dataclasses.replace(step, refresh=True) for step in plan.steps)
+        return dataclasses.replace(plan, steps=steps)
+
+    def _pins(self, before: Earlier) -> dict[str, Assignment]:
+        """Return the LLMs that a run keeps, by content; before a fork whatever that is now."""
+        plan = before.state.plan or {"steps": []}
+        pins = assignments(plan)
+        contents = {step.id: step.content for step in self.plan.steps}
+        for step in plan["steps"]:
+            if step["id"] in before.anyway and step["content"] in pins:
+                pins[contents[step["id"]]] = pins[step["content"]]
+        return pins
+
+    def note_origin(self, run_id: str, at: str) -> None:
+        """Keep from which run, and from which task on, this one was forked."""
+        options = {**self.run.options, "forked_from": run_id, "at": at}
+        self.run = dataclasses.replace(self.run, options=options)
 
     @property
     def key(self) -> str:
@@ -236,6 +185,7 @@ class Execution:
                 "llms": dict(self._wishes.llms),
                 "allow_python": self._wishes.allow_python,
                 "budget_given": given,
+                "workflows": {n: f.to_dict() for n, f in self._wishes.workflows.items()},
             },
         )
 
@@ -258,20 +208,27 @@ class Execution:
             await self._end("paused", "user", self._tasks())
             raise self._paused("Interrupted") from None
         tasks = self._tasks()
+        self._main = asyncio.current_task()
+        watching = asyncio.ensure_future(watch(self._around.store, self.run.run_id, self))
         engine = Engine(
             self.plan.steps,
             self._around.store,
             tasks,
-            limit=self.plan.limits.concurrency or self._around.settings.max_concurrent_tasks,
+            slots=self._slots,
+            schedule=self._schedule(),
             in_order=self.plan.strategy == "sequential",
             kept={row.task: row.state for row in self.kept},
+            measured=self._adapt.seconds if self.plan.strategy == "adaptive" else None,
         )
         try:
             async with asyncio.timeout(self._time_left_s()):
                 await engine.run()
         except asyncio.CancelledError:
-            await self._end("paused", "user", tasks)
-            raise self._paused("Interrupted") from None
+            status, stop = self._stop or ("paused", RunPaused("Interrupted"))
+            await self._end(status, getattr(stop, "reason", "user"), tasks)
+            if isinstance(stop, RunCancelled):
+                raise stop from None
+            raise self._paused(stop.what) from None
         except TimeoutError:
             await self._end("paused", "limit", tasks)
             limit_s = self.plan.limits.time_s
@@ -283,9 +240,14 @@ class Execution:
         except AnswerNeeded as error:
             await self._end("paused", "human", tasks)
             raise self._paused(error.what, error.hint, go_on=False) from None
+        except RunPaused as stop:
+            await self._end("paused", stop.reason, tasks)
+            raise self._paused(stop.what, stop.hint) from None
         except BaseException as error:
             await self._end("failed", type(error).__name__, tasks)
             raise
+        finally:
+            watching.cancel()
         failed = [name for name, state in engine.states.items() if state == "failed"]
         await self._end("failed" if failed else "completed", "", tasks)
         if failed:
@@ -310,6 +272,14 @@ class Execution:
         elif earlier is not None:
             self.kept = [self._taken_over(row) for row in self.kept]
             events += map(TaskEnded, self.kept)
+        run_id = self.run.run_id
+        events += [TaskAnswered(run_id, task, each) for task, each in self._answers.items()]
+        for wish in self._around.store.wishes(run_id) if earlier else ():
+            if wish.kind == "answer":  # it came while nobody ran it
+                self._answers[wish.payload["task"]] = wish.payload["answer"]
+                events.append(
+                    TaskAnswered(run_id, wish.payload["task"], wish.payload["answer"], wish.number)
+                )
         await self._around.store.commit(*events)
         self.begun = True
         self.on_begin(self.run.run_id)
@@ -318,59 +288,87 @@ class Execution:
 
     def _taken_over(self, row: TaskRow) -> TaskRow:
         return dataclasses.replace(
-            row, run_id=self.run.run_id, kept_from=row.kept_from or row.run_id, cost_usd=Decimal(0)
+            row,
+            run_id=self.run.run_id,
+            content=self.plan.step(row.task).content,
+            kept_from=row.kept_from or row.run_id,
+            cost_usd=Decimal(0),
         )
 
     def _tasks(self) -> Tasks:
+        store, run_id = self._around.store, self.run.run_id
+        earlier = self._earlier
+        mine = earlier.state if earlier and earlier.same_run else RunState()
+        before = Before(list(mine.calls.values()), earlier.state.tasks if earlier else {})
+        self._so_far = SoFar(self.run.budget_usd, before.calls, self._used_s())
+        answers = {**mine.answers, **self._answers}
+        self._people = People(run_id, store, mine.questions, answers, waits=self._around.waits)
+        repricing = Repricing(run_id, store, self._around.catalog.prices, lambda: self._planned({}))
+        fired = [(each.task, each.that) for each in mine.checkpoints]
+        tools = Tools(
+            self.run,
+            self.plan,
+            self._around,
+            before,
+            functions=self._functions,
+            workflows=self._wishes.workflows,
+            people=self._people,
+            assertions=Assertions(run_id, store, fired, self._so_far, repricing.replan),
+            repricing=repricing,
+        )
+        self._adapt = Adaptation(self.plan, store, tools.hedges)
+        # the engine's own slots are the ones that count
+        most = max((step.repeat.most for step in self.plan.steps if step.repeat), default=0)
+        limit = max(1, most, len(self.plan.steps))
+        self._calls = Calls(store, now_utc, limit=limit, progress=self._note)
+        around = Around(run_id, self._calls, tools, store, now_utc, self._told)
+        return Tasks(around, self._names())
+
+    def _names(self) -> dict[str, Any]:
+        """Return what the first tasks can read: inputs, and results from before."""
         names: dict[str, Any] = dict(self._wishes.inputs)
         with_schema = {step.id for step in self.plan.steps if step.schema is not None}
         for row in self.kept:
             call = self._around.store.call(row.call_id) if row.call_id else None
             is_null = row.value is None and row.task in with_schema
             names[row.task] = TaskResult(row, call.text if call and not is_null else None)
-        earlier = self._earlier
-        before = earlier.state.calls.values() if earlier and earlier.same_run else ()
-        tools = Tools(
-            self.run,
-            self.plan,
-            self._around,
-            list(before),
-            functions=self._functions,
-            answers=self._answers,
-            repricing=Repricing(
-                self.run.run_id,
-                self._around.store,
-                self._around.catalog.prices,
-                lambda: self._planned({}),
-            ),
-        )
-        slots = max(1, len(self.plan.steps))  # the engine's own slots are the ones that count
-        calls = Calls(self._around.store, now_utc, limit=slots, progress=self.progress)
-        return Tasks(self.run.run_id, names, calls, tools, now=now_utc, told=self.progress.task)
+        return names
+
+    def _note(self, row: CallRow) -> None:
+        self.progress(row)
+        self._so_far.call(row)
+        if self.plan.strategy == "adaptive":
+            self._adapt.note(row)
+
+    def _told(self, row: TaskRow) -> None:
+        if row.task == root_of(row.task):  # one of a sub-workflow is a part of one
+            self.progress.task(row)
+            self._so_far.task(row.state)
+
+    def _at_once(self) -> int:
+        limit = self.plan.limits.concurrency or self._around.settings.max_concurrent_tasks
+        return 1 if self.plan.strategy == "sequential" else limit
+
+    def _schedule(self) -> dict[str, Any]:
+        """Return what is preferred among tasks that are ready, and how long each may be."""
+        seconds = typical_seconds(self.plan, self._around.store)
+        costs = typical_costs(self.plan, self._around.catalog)
+        return {"seconds": seconds, "costs": costs, "order": order_of(self.plan.objectives)}
 
     def _time_left_s(self) -> float | None:
         limit_s = self.plan.limits.time_s
-        if limit_s is None:
-            return None
-        used = self._earlier.active_s if self._earlier and self._earlier.same_run else 0.0
-        return max(0.0, limit_s - used)
+        return None if limit_s is None else max(0.0, limit_s - self._used_s())
+
+    def _used_s(self) -> float:
+        return self._earlier.active_s if self._earlier and self._earlier.same_run else 0.0
 
     async def _end(self, status: RunStatus, reason: str, tasks: Tasks) -> None:
         """Store how the run stopped, calls that were broken off among it."""
-        broken = [call for call in tasks.calls.rows.values() if call.state == "cancelled"]
-        outputs = self._outputs(tasks) if status in {"completed", "failed"} else None
+        broken = [call for call in self._calls.rows.values() if call.state == "cancelled"]
+        over = status in {"completed", "failed"}
+        outputs = outputs_of(self.plan, tasks.names) if over else None
         end = RunEnded(self.run.run_id, status, reason, outputs)
         await self._around.store.commit(*map(CallEnded, broken), end)
-
-    def _outputs(self, tasks: Tasks) -> dict[str, Any]:
-        """Return the workflow's outputs; one that cannot be had is null."""
-        found = {}
-        for name, text in self.plan.outputs:
-            try:
-                found[name] = plain(expressions.evaluate(expressions.parse(text), tasks.names))
-            except (WorkflowError, TaskFailed):
-                found[name] = None
-        return found
 
     # --- what is said ---------------------------------------------------------------------------
 

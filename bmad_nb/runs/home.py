@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from bmad_nb import _loop, settings
 from bmad_nb.budget import Budget, parse_usd
 from bmad_nb.errors import RunCancelled, SettingsError
-from bmad_nb.events import RunRow
+from bmad_nb.events import RunRow, TaskAsked
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.runs.progress import Progress
 from bmad_nb.store.journal import Store
@@ -26,6 +26,15 @@ class Running(Protocol):
     """A run that can be stored as cancelled."""
 
     run: RunRow
+
+    @property
+    def questions(self) -> Sequence[TaskAsked]:
+        """What people are asked now."""
+        ...
+
+    async def answered(self, task: str, answer: Mapping[str, Any]) -> None:
+        """Take what a person says."""
+        ...
 
     async def cancel(self) -> None:
         """Store it as cancelled."""
@@ -54,6 +63,8 @@ class Home:
         self.budgets = {simulated: Budget(limit) for simulated in (False, True)}
         self.on_tick: Callable[[], None] | None = None
         """Called about ten times a second while a blocking call waits; shows progress."""
+        self.on_question: Callable[[TaskAsked], Mapping[str, Any] | None] | None = None
+        """Asks a person, in the thread that waits; None where nobody is there to be asked."""
 
     def wait(self, work: Coroutine[Any, Any, T], running: Running) -> T:
         """Wait for a run; the second interrupt stores it as cancelled.
@@ -62,10 +73,19 @@ class Home:
             RunCancelled: interrupted twice.
         """
         try:
-            return _loop.run(work, on_tick=self.on_tick)
+            return _loop.run(work, on_tick=lambda: self._tick(running))
         except _loop.SecondInterrupt:
             _loop.run(running.cancel())
             raise RunCancelled("The run was cancelled.", run_id=running.run.run_id) from None
+
+    def _tick(self, running: Running) -> None:
+        """Show how far it is, and ask the person who waits here what the run wants to know."""
+        if self.on_tick is not None:
+            self.on_tick()
+        for question in running.questions if self.on_question else ():
+            answer = self.on_question(question) if self.on_question else None
+            if answer is not None:
+                _loop.run(running.answered(question.task, answer))
 
     def llms(self, *, replay: bool) -> Catalog:
         """Return the catalogue, in replay mode if the workspace is in it or `replay` is true."""

@@ -28,6 +28,11 @@ class Repricing:
         self._run_id, self._store, self._prices, self._replan = run_id, store, prices, replan
         self._version = prices.version
         self._chosen: dict[str, Assignment] = {}
+        self._stale = False
+
+    def replan(self) -> None:
+        """Choose anew before the next call, though no price has changed."""
+        self._stale = True
 
     async def assignment(self, step: Step, planned: Assignment) -> Assignment:
         """Return the LLM of a step by the prices of this moment.
@@ -40,7 +45,8 @@ class Repricing:
         if planned is not step.assignment:
             return planned
         version = self._prices.version
-        if version != self._version:
+        if version != self._version or self._stale:
+            self._stale = False
             changes = self._prices.changes(self._version)
             self._version = version
             plan = self._replan()

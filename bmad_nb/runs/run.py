@@ -8,16 +8,20 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from bmad_nb.errors import UnknownName
-from bmad_nb.events import RunRow, RunState, RunStatus, TaskRow, fold
+from bmad_nb import expressions
+from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.events import PriceChanged, RunRow, RunStatus, TaskRow
+from bmad_nb.forecast.bottlenecks import Bottleneck, bottlenecks
+from bmad_nb.forecast.history import History
 from bmad_nb.messages import canonical_json
-from bmad_nb.plan import Plan, RunLimits
-from bmad_nb.render.run import GraphNode, GraphView, RunView, WorkflowView
+from bmad_nb.plan import Step
+from bmad_nb.render.run import RunView
 from bmad_nb.results import MIME, MIME_VERSION
+from bmad_nb.runs.drawing import graph_of
 from bmad_nb.runs.earlier import active_s
+from bmad_nb.state import RunState, fold
 from bmad_nb.store.journal import Store
 from bmad_nb.store.stamped import Stamped
-from bmad_nb.workflow.model import Workflow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,11 +41,12 @@ class Run:
     Args:
         store: where it is stored.
         run_id: its id.
+        home: the workspace that it belongs to; without one it can only be looked at.
     """
 
-    def __init__(self, store: Store, run_id: str) -> None:
+    def __init__(self, store: Store, run_id: str, home: Any = None) -> None:
         """Read nothing yet."""
-        self._store = store
+        self._store, self._home = store, home
         self.id = run_id
         self.name = "r"
         """The variable that the card's own examples speak of."""
@@ -82,11 +87,33 @@ class Run:
         return frames.tasks(self._task_rows(), list(self.state.calls.values()), self._texts())
 
     @property
+    def parts(self) -> pd.DataFrame:
+        """A row per part: item of a map, round of a refinement, merge, task of a sub-workflow.
+
+        Columns: those of `bmad_nb.frames.PARTS`.
+        """
+        from bmad_nb import frames
+
+        known = {step["id"] for step in self._steps}
+        rows = [row for name, row in self.state.tasks.items() if name not in known]
+        return frames.parts(rows, list(self.state.calls.values()), self._texts())
+
+    @property
     def calls(self) -> pd.DataFrame:
         """A row per LLM call, with the columns of `bmad_nb.frames.CALLS`."""
         from bmad_nb import frames
 
         return frames.calls(list(self.state.calls.values()))
+
+    @property
+    def use(self) -> pd.DataFrame:
+        """How many calls were made at each time, and at which rate tokens came.
+
+        Columns: those of `bmad_nb.frames.USE`.
+        """
+        from bmad_nb import frames
+
+        return frames.use(list(self.state.calls.values()))
 
     @property
     def cost_usd(self) -> Decimal:
@@ -136,19 +163,109 @@ class Run:
 
         return timeline(self.tasks, self.calls)
 
+    @property
+    def deviations(self) -> list[str]:
+        """Where the run went otherwise than planned: LLMs, fallbacks, prices; a sentence each."""
+        found = []
+        for step in self._steps:
+            row = self.state.tasks.get(step["id"])
+            if row is None or row.kept_from:
+                continue
+            planned = step.get("llm", "")
+            if row.degraded:
+                by = row.llm or "a value"
+                found.append(f"{row.task}: fallback {row.rung} stood in, {by} for {planned}.")
+            elif planned and row.llm and row.llm != planned:
+                found.append(f"{row.task}: {row.llm} answered, and {planned} was planned.")
+        found += [
+            f"{each.event.llm}: its price changed during the run."
+            for each in self._stamped
+            if isinstance(each.event, PriceChanged)
+        ]
+        return found
+
+    def bottlenecks(self, alternatives: Mapping[str, float] | None = None) -> list[Bottleneck]:
+        """Return what held it up, the largest saving first; each saving is simulated.
+
+        Args:
+            alternatives: median seconds of an answer, by LLM, of those that could take over; those
+                of the whole store where it is None.
+        """
+        steps = [
+            Step(s["id"], s["verb"], tuple(s["needs"]), priority=s["priority"]) for s in self._steps
+        ]
+        if alternatives is None:
+            alternatives = History.of(self._store.samples()).medians()
+        in_order = (self.state.plan or {}).get("strategy") == "sequential"
+        return bottlenecks(
+            steps,
+            self._task_rows(),
+            list(self.state.calls.values()),
+            slots=self._slots,
+            in_order=in_order,
+            alternatives=alternatives,
+        )
+
+    @property
+    def _slots(self) -> int:
+        """Tasks at a time that it had."""
+        limit = (self.state.plan or {}).get("limits", {}).get("concurrency")
+        settings = getattr(self._home, "settings", None)
+        return int(limit or (settings.engine.max_concurrent_tasks if settings else 10))
+
+    # --- what it is told ------------------------------------------------------------------------
+
+    def pause(self, *, now: bool = False) -> str:
+        """Let it begin nothing more; see `Workspace.pause`."""
+        return str(self._its_home().pause(self.id, now=now))
+
+    def cancel(self) -> str:
+        """Stop it for good; see `Workspace.cancel`."""
+        return str(self._its_home().cancel(self.id))
+
+    def resume(self, budget_usd: Any = None, **options: Any) -> Run:
+        """Go on with it; see `Workspace.resume`."""
+        run: Run = self._its_home().resume(self.id, budget_usd, **options)
+        return run
+
+    def approve(self, task: str, choice: str, comment: str = "", **fields: str) -> str:
+        """Answer a task of it that waits for a person; see `Workspace.approve`."""
+        return str(self._its_home().approve(self.id, task, choice, comment, **fields))
+
+    def fork(self, at: str, **options: Any) -> Run:
+        """Begin a new run from the middle of this one; see `Workspace.fork`."""
+        run: Run = self._its_home().fork(self.id, at, **options)
+        return run
+
+    def _its_home(self) -> Any:
+        if self._home is None:
+            raise UsageProblem(f"Run {self.id} is only looked at here.", hint="Use ws.run_of(id).")
+        return self._home
+
+    def compare(self, other: Run) -> pd.DataFrame:
+        """Return a row per task with what this run and another made of it: LLM, cost, time, answer.
+
+        Columns of the other run end in `_other`; `same` says whether both gave the same.
+        """
+        columns = ["task", "state", "llm", "cost_usd", "duration_s", "answer"]
+        mine, others = self.tasks[columns], other.tasks[columns]
+        found = mine.merge(others, on="task", how="outer", suffixes=("", "_other"), sort=False)
+        found["same"] = (found["answer"] == found["answer_other"]).fillna(False).astype(bool)
+        return found
+
     def view(self) -> RunView:
         """Return what the displays draw."""
         state = self.state
         return RunView(
             run=self.run,
-            graph=_graph(self._steps, state.tasks, state),
+            graph=graph_of(self._steps, state.tasks, state),
             tasks=tuple(self._task_rows()),
             calls=tuple(state.calls.values()),
             outputs=state.outputs,
             duration_s=self.duration_s,
             notes=self._notes(),
             next_steps=self._next_steps(),
-            texts=self._texts(),
+            texts={**self._texts(), **self._briefs()},
             name=self.name,
         )
 
@@ -210,7 +327,30 @@ class Run:
             said.append(f"Unchanged tasks were taken over from run {', '.join(old)}.")
         return (*said, *(self.state.plan or {}).get("notes", ()))
 
+    def _briefs(self) -> dict[str, str]:
+        """Return what is shown of tasks whose answer is no text: maps, and questions."""
+        state = self.state
+        found = {
+            name: f"{asked.question}  {' · '.join(asked.options)}".strip()
+            for name, asked in state.questions.items()
+            if name not in state.answers
+        }
+        for step in self._steps:
+            row = state.tasks.get(step["id"])
+            if "map" in step and row is not None and isinstance(row.value, Mapping):
+                items = row.value.get("items", [])
+                done = [each for each in items if each is not None]
+                shown = ", ".join(expressions.brief(each, 80) for each in done[:3])
+                more = ", …" if len(done) > 3 else ""
+                found[row.task] = f"{len(done)} of {len(items)} items done: {shown}{more}"
+        return found
+
     def _next_steps(self) -> tuple[str, ...]:
+        waiting = [q for name, q in self.state.questions.items() if name not in self.state.answers]
+        if self.status in {"paused", "interrupted"} and waiting:
+            first = waiting[0]
+            answer = first.options[0] if first.options else "…"
+            return (f"%bmad approve {self.id} {first.task} {answer}", f"%bmad resume {self.id}")
         if self.status in {"paused", "interrupted"}:
             return (f"%bmad resume {self.id}", f"bmad workflow resume {self.id}")
         return (f"{self.name}.outputs", f"{self.name}.tasks", f"{self.name}.plot()")
@@ -226,110 +366,6 @@ class Run:
         from bmad_nb.render.run_text import run_text
 
         return run_text(self.view())
-
-
-class Planned:
-    """A workflow with its plan, as a cell shows it before anything is run."""
-
-    def __init__(self, workflow: Workflow, plan: Plan, *, command: str = "") -> None:
-        """Keep both, and the command that runs it."""
-        self.workflow, self.plan, self._command = workflow, plan, command
-
-    def view(self) -> WorkflowView:
-        """Return what the displays draw."""
-        flow = self.workflow
-        inputs = [
-            f"{n}: {i.type}" + ("" if i.required else " (has a default)")
-            for n, i in flow.inputs.items()
-        ]
-        facts = [
-            ("inputs", ", ".join(inputs) or "none"),
-            ("strategy", self.plan.strategy),
-            ("LLMs", ", ".join(self.llms) or "none"),
-            ("limits", _limits(self.plan.limits)),
-            ("outputs", ", ".join(name for name, _ in self.plan.outputs)),
-        ]
-        facts += [("note", note) for note in self.plan.notes]
-        steps = self.plan.to_dict()["steps"]
-        return WorkflowView(
-            graph=_graph(steps, {}, None, name=flow.id),
-            title=flow.title,
-            description=flow.description,
-            facts=tuple(facts),
-            problems=self.plan.missing,
-            next_steps=(self._command,) if self._command else (),
-        )
-
-    @property
-    def llms(self) -> list[str]:
-        """Ids of the LLMs that the plan asks."""
-        found = (step.assignment.llm for step in self.plan.steps if step.assignment)
-        return list(dict.fromkeys(found))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON values."""
-        return self.plan.to_dict()
-
-    def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
-        """Return the static bundle."""
-        from bmad_nb.render.run_card import workflow_html
-
-        return {"text/plain": repr(self), "text/html": workflow_html(self.view())}
-
-    def __repr__(self) -> str:
-        """Return the plain form, safe on a terminal."""
-        from bmad_nb.render.run_text import workflow_text
-
-        return workflow_text(self.view())
-
-
-_AT_LIMIT = {
-    "pause": "the run is paused",
-    "degrade": "fallbacks stand in, or the run is paused",
-    "fail": "the task fails",
-}
-
-
-def _limits(limits: RunLimits) -> str:
-    """Return limits in words, and what happens where one is reached."""
-    said = [f"${limits.cost_usd}"] if limits.cost_usd is not None else []
-    said += [f"{limits.calls:,} calls"] if limits.calls is not None else []
-    said += [f"{limits.tokens:,} tokens"] if limits.tokens is not None else []
-    at_once = f"{limits.concurrency} tasks at a time" if limits.concurrency else ""
-    then = _AT_LIMIT[limits.on_limit]
-    reached = [f"{', '.join(said)}; then {then}"] if said else []
-    in_time = "" if limits.time_s is None else f"{limits.time_s:g} s; then the run is paused"
-    return "; ".join(filter(None, [*reached, in_time, at_once])) or "none"
-
-
-def _graph(
-    steps: list[dict[str, Any]],
-    rows: Mapping[str, TaskRow],
-    state: RunState | None,
-    name: str = "",
-) -> GraphView:
-    running = {c.task for c in state.calls.values() if c.state == "in_flight"} if state else set()
-    nodes = tuple(_node(step, rows.get(step["id"]), running) for step in steps)
-    edges = tuple((need, step["id"]) for step in steps for need in step["needs"])
-    title = name or (state.run.workflow if state and state.run else "")
-    return GraphView(title, nodes, edges)
-
-
-def _node(step: Mapping[str, Any], row: TaskRow | None, running: set[str]) -> GraphNode:
-    note = step.get("when", "")
-    if row is not None:
-        note = row.error_kind or (row.when if row.state == "skipped" else "")
-    state = row.state if row else ("running" if step["id"] in running else "waiting")
-    return GraphNode(
-        id=step["id"],
-        layer=step["layer"],
-        verb=step["verb"],
-        state=state,
-        title=step.get("title", ""),
-        llm=(row.llm if row and row.llm else step.get("llm", "")),
-        note=note,
-        simulated=bool(row and row.simulated) or bool(step.get("simulated")),
-    )
 
 
 def _brief(row: TaskRow) -> dict[str, Any]:

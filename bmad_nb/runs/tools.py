@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from bmad_nb import expressions
-from bmad_nb._functions import in_thread
+from bmad_nb._functions import in_thread, source_hash
 from bmad_nb.budget import Budget, Level, OnLimit, Quota
 from bmad_nb.calls.calls import Ask
 from bmad_nb.errors import BmadError, TaskFailed
@@ -20,16 +21,39 @@ from bmad_nb.events import CallRow, RunRow, TaskRow
 from bmad_nb.grid import request
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.messages import Message, canonical_json, variant_name
-from bmad_nb.plan import Assignment, Plan, RunLimits, Step, TaskLimits
+from bmad_nb.plan import Assignment, Plan, RunLimits, Step, TaskLimits, root_of
 from bmad_nb.runs.asks import ask_of, spent
+from bmad_nb.runs.assertions import Assertions
+from bmad_nb.runs.people import People
 from bmad_nb.runs.repricing import Repricing
 from bmad_nb.secrets import redact
 from bmad_nb.settings import EngineSettings
+from bmad_nb.steps.work import Asked, Place
 from bmad_nb.store.journal import Store
+from bmad_nb.workflow import inputs
+from bmad_nb.workflow.model import Workflow
+
+
+def functions_of(
+    workflow: Workflow | None, below: Mapping[str, Workflow] | None = None
+) -> dict[str, Callable[..., Any]]:
+    """Return the functions that a workflow was given in Python, by task.
+
+    Those of sub-workflows, `below`, are called `workflow/task`.
+    """
+    tasks = dict(workflow.tasks) if workflow else {}
+    for flow in (below or {}).values():
+        tasks |= {f"{flow.id}/{name}": task for name, task in flow.tasks.items()}
+    return {name: task.python for name, task in tasks.items() if callable(task.python)}
+
+
+def identities(functions: Mapping[str, Callable[..., Any]]) -> dict[str, str]:
+    """Return what each function is, by task: a changed one is another task."""
+    return {task: source_hash(function) for task, function in functions.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class Lent:
     """What a workspace lends to a run."""
 
     store: Store
@@ -37,6 +61,18 @@ class Around:
     settings: EngineSettings
     budgets: Mapping[bool, Budget]
     """Budgets over this run's own, by whether the money is simulated."""
+    waits: bool = False
+    """Whether somebody may answer a question while a run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a run did before it was stopped."""
+
+    calls: Sequence[CallRow] = ()
+    """Calls that it made; they count against its limits."""
+    parts: Mapping[str, TaskRow] = field(default_factory=dict)
+    """Outcomes of parts of its tasks, by name."""
 
 
 class Tools:
@@ -46,9 +82,11 @@ class Tools:
         run: the run.
         plan: its plan.
         around: the workspace's part.
-        before: calls that this run made before it was stopped; they count against its limits.
+        before: what this run did before it was stopped.
         functions: functions that the caller handed over, by task.
-        answers: what a person has answered, by task.
+        workflows: definitions of its sub-workflows, by id.
+        people: asks people.
+        assertions: looks at assertions.
         repricing: says which LLM a step is given by the prices of the moment.
     """
 
@@ -56,23 +94,28 @@ class Tools:
         self,
         run: RunRow,
         plan: Plan,
-        around: Around,
-        before: Sequence[CallRow],
+        around: Lent,
+        before: Before,
         *,
         functions: Mapping[str, Callable[..., Any]],
-        answers: Mapping[str, str],
+        workflows: Mapping[str, Workflow],
+        people: People,
+        assertions: Assertions,
         repricing: Repricing,
     ) -> None:
         """Reckon what is used up already."""
-        self._answers, self._repricing = answers, repricing
+        self.people, self._assertions, self._repricing = people, assertions, repricing
         self._run, self._around, self._functions = run, around, functions
-        self._before, self._made = before, len(before)
-        limit_usd = run.budget_usd
+        self._workflows, self._parts = workflows, before.parts
+        self._before, self._made = before.calls, len(before.calls)
         self._levels = {
-            simulated: _levels(plan.limits, limit_usd, before, "", simulated=simulated)
+            simulated: _levels(plan.limits, run.budget_usd, before.calls, "", simulated=simulated)
             for simulated in (False, True)
         }
+        self._limited = dict(_limited(plan, ""))
         self._task_levels: dict[tuple[str, bool], tuple[Level, ...]] = {}
+        self.hedges: dict[str, float] = {}
+        """Seconds after which a call of an LLM is hedged, as the adaptive strategy found them."""
 
     async def ask(
         self,
@@ -80,6 +123,7 @@ class Tools:
         assignment: Assignment,
         messages: tuple[Message, ...],
         *,
+        task: str,
         number: int,
         sample: int,
     ) -> Ask:
@@ -89,7 +133,8 @@ class Tools:
             step: the step.
             assignment: whom it asks.
             messages: what.
-            number: counts the task's calls from 1.
+            task: the task, or the part of one, that asks.
+            number: counts its calls from 1.
             sample: counts its attempts that gave no usable answer, so that the next asks anew.
 
         Raises:
@@ -107,32 +152,77 @@ class Tools:
             llm,
             request(llm, messages, params, sample=sample, fresh=fresh, schema=schema),
             self._around.catalog.price(llm.card),
-            self._limits(step, simulated=llm.card.simulated),
+            self._limits(task, step, simulated=llm.card.simulated),
             timeout_s=step.timeout_s,
-            hedge_s=self._around.settings.hedge_after_s,
+            hedge_s=self._hedge_s(llm.card.id),
             call_id=f"{self._run.run_id}-{self._run.fence}-{self._made}",
             run_id=self._run.run_id,
             variant=variant_name(dict(assignment.params)),
-            task=step.id,
+            task=task,
             attempt=number,
         )
 
-    def _limits(self, step: Step, *, simulated: bool) -> tuple[Level, ...]:
-        """Return the limits above a call of a step: the run's, the workspace's, its own."""
-        levels = (*self._levels[simulated], self._around.budgets[simulated])
-        own = self._task_levels.get((step.id, simulated))
-        if own is None and step.limits is not None:
-            before = [call for call in self._before if call.task == step.id]
-            cost = step.limits.cost_usd
-            limit_usd = None if cost is None else Decimal(cost)
-            scope = f" for task {step.id!r}"
-            own = _levels(step.limits, limit_usd, before, scope, simulated=simulated)
-            self._task_levels[step.id, simulated] = own
+    def _limits(self, task: str, step: Step, *, simulated: bool) -> tuple[Level, ...]:
+        """Return the limits above a call: the run's, the workspace's, its tasks', its own."""
+        levels = [*self._levels[simulated], self._around.budgets[simulated]]
+        for scope in scopes(task):
+            if scope in self._limited:
+                levels += self._levels_of(scope, simulated=simulated)
         one = step.max_cost_usd
-        each = (
-            () if one is None else (Budget(Decimal(one), scope=" for one call", on_limit="fail"),)
-        )
-        return (*levels, *(own or ()), *each)
+        if one is not None:
+            levels.append(Budget(Decimal(one), scope=" for one call", on_limit="fail"))
+        return tuple(levels)
+
+    def _levels_of(self, scope: str, *, simulated: bool) -> tuple[Level, ...]:
+        """Return the levels of the limits that stand over a task or a sub-workflow."""
+        own = self._task_levels.get((scope, simulated))
+        if own is None:
+            limits = self._limited[scope]
+            before = [call for call in self._before if scope in scopes(call.task)]
+            limit_usd = None if limits.cost_usd is None else Decimal(limits.cost_usd)
+            said = f" for {'workflow' if scope.endswith('/') else 'task'} {scope.rstrip('/')!r}"
+            own = _levels(limits, limit_usd, before, said, simulated=simulated)
+            self._task_levels[scope, simulated] = own
+        return own
+
+    def _hedge_s(self, llm: str) -> float | None:
+        """Return after how many seconds a call is sent once more beside the first."""
+        return self._around.settings.hedge_after_s or self.hedges.get(llm)
+
+    def bound(self, step: Step, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the inputs of a sub-workflow, checked and with their defaults.
+
+        Raises:
+            TaskFailed: they do not fit what it declares.
+        """
+        flow = self._workflows[step.plan.workflow if step.plan else ""]
+        try:
+            return inputs.bound(flow, given)
+        except BmadError as error:
+            raise TaskFailed(
+                f"Task {step.id!r} gives workflow {flow.id!r} wrong inputs: {error.what}",
+                hint=error.hint,
+            ) from None
+
+    def kept(self, task: str, content: str) -> tuple[TaskRow, str | None] | None:
+        """Return what a part gave before, and its text; None if it is to be done."""
+        row = self._parts.get(task)
+        if row is None or row.content != content or row.state not in {"done", "skipped"}:
+            return None
+        call = self._around.store.call(row.call_id) if row.call_id else None
+        return row, call.text if call and row.value is None else None
+
+    def answer(self, task: str) -> Mapping[str, Any] | None:
+        """Return what a person has answered, or None."""
+        return self.people.answer(task)
+
+    def person(self, task: str, asked: Asked, place: Place) -> Awaitable[Mapping[str, Any]]:
+        """Return what a person answers; see `People.ask`."""
+        return self.people.ask(task, asked, place)
+
+    def asserted(self, step: Step, moment: str, names: Mapping[str, Any]) -> Awaitable[None]:
+        """Look at the assertions of a step that belong to a moment; see `Assertions.look`."""
+        return self._assertions.look(step, moment, names)
 
     def stored(self, step: Step) -> tuple[TaskRow, str]:
         """Return the newest result of a step in an earlier run of this workflow, and its text.
@@ -149,10 +239,6 @@ class Tools:
         call = self._around.store.call(row.call_id) if row.call_id else None
         return row, (call.text if call else None) or ""
 
-    def answer(self, step: Step) -> str | None:
-        """Return what a person has answered in a step's place, or None."""
-        return self._answers.get(step.id)
-
     async def call(self, step: Step, arguments: Mapping[str, Any]) -> Any:
         """Call the function of a `python` step; one that may block runs in a thread of its own.
 
@@ -160,7 +246,7 @@ class Tools:
             TaskFailed: it is not there, or it raised.
         """
         try:
-            function = self._functions.get(step.id) or _imported(step.function)
+            function = self._functions.get(step.function) or _imported(step.function)
             if inspect.iscoroutinefunction(function):
                 return await function(**arguments)
             answer = await in_thread(functools.partial(function, **arguments))
@@ -175,6 +261,34 @@ class Tools:
                 f"The function of task {step.id!r} raised {redact(expressions.told(error))}",
                 hint="Mend the function, and run it again; what is finished is kept.",
             ) from error
+
+
+def scopes(task: str) -> list[str]:
+    """Return what stands over a call of a part: tasks, and sub-workflows with a slash behind.
+
+    >>> scopes("plan/draft#2.judge")
+    ['plan', 'plan/', 'plan/draft']
+    """
+    found: list[str] = []
+    above = ""
+    for name in task.split("/"):
+        found += [above] if above else []
+        found.append(above + root_of(name))
+        above += f"{root_of(name)}/"
+    return found
+
+
+def _limited(plan: Plan, prefix: str) -> Iterator[tuple[str, TaskLimits]]:
+    """Yield the limits of the tasks of a plan and of its sub-workflows, by what they stand over."""
+    for step in plan.steps:
+        if step.limits is not None:
+            yield prefix + step.id, step.limits
+        if step.plan is not None:
+            limits = dataclasses.asdict(step.plan.limits)
+            limits.pop("concurrency")
+            if any(limits[name] is not None for name in ("cost_usd", "calls", "tokens")):
+                yield f"{prefix}{step.id}/", TaskLimits(**limits)
+            yield from _limited(step.plan, f"{prefix}{step.id}/")
 
 
 def _levels(

@@ -15,15 +15,15 @@ from typing import Any
 import click
 
 from bmad_nb import parse
-from bmad_nb._functions import source_hash
 from bmad_nb.budget import parse_usd
 from bmad_nb.errors import NotRunnable, UnknownName, UnknownRun, UsageProblem
 from bmad_nb.events import RunRow
 from bmad_nb.plan import Plan, assignments
-from bmad_nb.planner import Wishes, make_plan
+from bmad_nb.planner import Wishes
 from bmad_nb.runs.earlier import Change, difference, earlier_run
-from bmad_nb.runs.execution import Execution, functions_of
-from bmad_nb.runs.run import Planned, Run
+from bmad_nb.runs.execution import Execution
+from bmad_nb.runs.planned import Planned
+from bmad_nb.runs.run import Run
 from bmad_nb.verbs.base import Front, bound, json_option, out_option, replay_option, shown
 from bmad_nb.verbs.wishes import (
     NEWEST,
@@ -53,6 +53,18 @@ def run(front: Front, /, definition: str, **options: Any) -> Any:
     Example: %bmad run summary -p topic=ice --budget 0.05 -o r
     """
     return _run(front, definition, Options(**options))
+
+
+@click.command()
+@click.argument("definition", metavar="NAME|FILE")
+@running_options
+@click.pass_obj
+def plan(front: Front, /, definition: str, **options: Any) -> Any:
+    """Show what a run would do, take and cost, and what it lacks; nobody is asked.
+
+    Example: %bmad plan summary -p topic=ice --strategy adaptive
+    """
+    return _run(front, definition, dataclasses.replace(Options(**options), dry_run=True))
 
 
 @click.command()
@@ -146,19 +158,26 @@ def held(names: Mapping[str, Any]) -> list[str]:
     return [name for name, value in names.items() if isinstance(value, Workflow)]
 
 
-def planned(front: Front, flow: Workflow, plan: Plan, definition: str = "") -> Planned:
+def planned(
+    front: Front,
+    flow: Workflow,
+    made: Plan,
+    definition: str = "",
+    inputs: Mapping[str, Any] | None = None,
+) -> Planned:
     """Return a plan to show, with the command that runs it.
 
     Args:
         front: where the command is to be typed.
         flow: the workflow.
-        plan: its plan.
+        made: its plan.
         definition: how the user calls the workflow; its id if empty.
+        inputs: values of inputs, as far as they are known.
     """
     program = "bmad" if front.kind == "shell" else "%bmad"
     words = [program, "run", shlex.quote(definition or flow.id)]
     words += [f"-p {name}=…" for name in values.missing(flow, {})]
-    return Planned(flow, plan, command=" ".join(words))
+    return front.workspace.shown(flow, made, command=" ".join(words), inputs=inputs or {})
 
 
 # --- a new run --------------------------------------------------------------------------------
@@ -172,38 +191,21 @@ def _run(front: Front, definition: str, options: Options) -> Any:
         row = _stopped_run(front, flow, options.resume)
         if not options.dry_run:
             return _resumed(front, row, flow, options)
-        plan = _plan_of_edited(front, row, flow, options)
+        made = _plan_of_edited(front, row, flow, options)
     else:
         wishes = wishes_of(flow, options)
         budget_usd = None if options.budget is None else parse_usd(options.budget)
         if not options.dry_run:
-            return _gone(front, _execution(front, flow, wishes, options, budget_usd), options)
-        plan = _plan(front, flow, wishes, replay=options.replay)
-    if options.strict and plan.missing:
-        raise NotRunnable(flow.id, plan.missing)
-    return _given(front, planned(front, flow, plan, definition), options)
-
-
-def _plan(front: Front, flow: Workflow, wishes: Wishes, *, replay: bool) -> Plan:
-    """Return a plan as a run makes it, but with a list of what is missing instead of an error."""
-    hashes = {task: source_hash(function) for task, function in functions_of(flow).items()}
-    wishes = dataclasses.replace(wishes, functions=hashes)
-    catalog = front.workspace.llms(replay=replay)
-    return make_plan(flow, catalog, front.workspace.settings.engine, wishes)
-
-
-def _execution(
-    front: Front, flow: Workflow, wishes: Wishes, options: Options, budget_usd: Decimal | None
-) -> Execution:
-    space = front.workspace
-    return Execution(
-        flow,
-        wishes,
-        space.around(replay=options.replay),
-        budget_usd=budget_usd,
-        functions=functions_of(flow),
-        earlier=None if options.new else "auto",
-    )
+            resume = "never" if options.new else "auto"
+            execution = front.workspace.prepared(
+                flow, wishes, budget_usd, resume, replay=options.replay
+            )
+            return _gone(front, execution, options)
+        made = front.workspace.planned(flow, wishes, replay=options.replay)
+    if options.strict and made.missing:
+        raise NotRunnable(flow.id, made.missing)
+    inputs = row.inputs if options.resume is not None else wishes.inputs
+    return _given(front, planned(front, flow, made, definition, inputs), options)
 
 
 # --- a run that goes on -----------------------------------------------------------------------
@@ -248,9 +250,9 @@ def _plan_of_edited(front: Front, row: RunRow, flow: Workflow, options: Options)
         allow_python=options.allow_python or bool(said.get("allow_python")),
         pinned=assignments(earlier.state.plan) if earlier.state.plan else {},
     )
-    plan = _plan(front, flow, wishes, replay=options.replay)
-    _say(front, options, _told(difference(plan, earlier)))
-    return plan
+    made = front.workspace.planned(flow, wishes, replay=options.replay)
+    _say(front, options, _told(difference(made, earlier)))
+    return made
 
 
 def _resumed(

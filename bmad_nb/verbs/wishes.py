@@ -56,7 +56,7 @@ def running_options(command: F) -> F:
         param_option,
         click.option("--params", "params_file", metavar="FILE", help="inputs as YAML, below -p"),
         click.option("-m", "--llms", multiple=True, metavar="OLD=NEW", help="NEW in OLD's place"),
-        click.option("--strategy", metavar="WORD", help="parallel or sequential"),
+        click.option("--strategy", metavar="WORD", help="sequential, parallel, adaptive …"),
         click.option("--budget", metavar="USD", help="hard limit on what this run may cost"),
         click.option("--new", is_flag=True, help="begin anew, though an equal run was stopped"),
         allow_python_option,
@@ -83,7 +83,7 @@ def wishes_of(flow: Workflow, options: Options) -> Wishes:
     return Wishes(
         inputs={**_mapping(options.params_file), **values.typed(flow, texts)},
         strategy=options.strategy,
-        llms=_rebound(options.llms),
+        llms=rebound(options.llms),
         allow_python=options.allow_python,
     )
 
@@ -100,7 +100,7 @@ def _mapping(path: str | None) -> dict[str, Any]:
         ) from None
 
 
-def _rebound(texts: Iterable[str]) -> dict[str, str]:
+def rebound(texts: Iterable[str]) -> dict[str, str]:
     """Return the LLMs of `--llms OLD=NEW,OLD=NEW`."""
     found = {}
     for part in filter(None, (each.strip() for text in texts for each in text.split(","))):

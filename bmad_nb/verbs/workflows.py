@@ -16,6 +16,7 @@ from bmad_nb import parse
 from bmad_nb.errors import DefinitionError, Problem, UsageProblem, WorkflowError
 from bmad_nb.results import Text
 from bmad_nb.verbs.base import Front, Json, Tree
+from bmad_nb.verbs.control import analyze, approve, cancel, pause
 from bmad_nb.verbs.running import execute, planned, resume, without_body
 from bmad_nb.workflow import inputs as values
 from bmad_nb.workflow.model import Workflow, json_schema
@@ -136,5 +137,5 @@ def schema(front: Front) -> Any:
     return Json(json.dumps(json_schema(), indent=2))
 
 
-for _command in (execute, resume, validate, schema):
+for _command in (execute, resume, validate, schema, pause, cancel, approve, analyze):
     workflow.add_command(_command)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bmad_nb.events import RunEnded, RunRow, RunStarted, RunState, TaskEnded, TaskRow
+from bmad_nb.events import RunEnded, RunRow, RunStarted, TaskEnded, TaskRow
 from bmad_nb.plan import Step
 from bmad_nb.runs.earlier import Earlier, active_s, kept
+from bmad_nb.state import RunState
 from bmad_nb.store.stamped import Stamped
 
 STARTED = RunStarted(RunRow("r", "workflow", "running"))

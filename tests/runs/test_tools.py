@@ -11,8 +11,10 @@ from bmad_nb.budget import Budget
 from bmad_nb.errors import TaskFailed
 from bmad_nb.events import RunRow
 from bmad_nb.plan import Plan, Step
+from bmad_nb.runs.assertions import Assertions, SoFar
+from bmad_nb.runs.people import People
 from bmad_nb.runs.repricing import Repricing
-from bmad_nb.runs.tools import Around, Tools
+from bmad_nb.runs.tools import Before, Lent, Tools
 from bmad_nb.workspace import Workspace
 
 
@@ -20,10 +22,15 @@ from bmad_nb.workspace import Workspace
 def tools(ws: Workspace) -> Tools:
     """Give the tools of a run without tasks."""
     budgets = {False: Budget(), True: Budget()}
-    around = Around(ws.store, ws.catalog, ws.settings.engine, budgets)
+    around = Lent(ws.store, ws.catalog, ws.settings.engine, budgets)
     run, plan = RunRow("r", "workflow", "running"), Plan("w", "parallel", ())
     repricing = Repricing("r", ws.store, ws.catalog.prices, lambda: plan)
-    return Tools(run, plan, around, [], functions={}, answers={}, repricing=repricing)
+    so_far = SoFar(None, [], 0.0)
+    return Tools(
+        run, plan, around, Before(), functions={}, workflows={},
+        people=People("r", ws.store, {}, {}, waits=False),
+        assertions=Assertions("r", ws.store, [], so_far, repricing.replan), repricing=repricing,
+    )  # fmt: skip
 
 
 def called(tools: Tools, name: str, **arguments: Any) -> Any:
