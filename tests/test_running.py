@@ -626,7 +626,7 @@ def test_another_function_is_another_task(lab: Workspace) -> None:
     for function in (lambda: 1, lambda: 2):
         text = Workflow("w")
         text.task("f", python=function)
-        execution = lab._execution(text, lab_wishes(), None, "auto")
+        execution = lab.prepared(text, lab_wishes(), None, "auto")
         plans.append(execution.plan.step("f").content)
 
     assert plans[0] != plans[1]
