@@ -127,15 +127,7 @@ class Tools:
         number: int,
         sample: int,
     ) -> Ask:
-        """Return the call that asks `assignment`'s LLM.
-
-        Args:
-            step: the step.
-            assignment: whom it asks.
-            messages: what.
-            task: the task, or the part of one, that asks.
-            number: counts its calls from 1.
-            sample: counts its attempts that gave no usable answer, so that the next asks anew.
+        """Return the call that asks `assignment`'s LLM; arguments as in `steps.work.Tools`.
 
         Raises:
             UsageProblem: a parameter that no backend takes.
