@@ -303,7 +303,9 @@ class Execution(Steered):
         self._so_far = SoFar(self.run.budget_usd, before.calls, self._used_s())
         answers = {**mine.answers, **self._answers}
         self._people = People(run_id, store, mine.questions, answers, waits=self._around.waits)
-        repricing = Repricing(run_id, store, self._around.catalog.prices, lambda: self._planned({}))
+        repricing = Repricing(
+            run_id, store, self._around.catalog.prices, lambda: self._planned({}), plan=self.plan
+        )
         fired = [(each.task, each.that) for each in mine.checkpoints]
         tools = Tools(
             self.run,

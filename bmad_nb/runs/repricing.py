@@ -19,16 +19,24 @@ class Repricing:
         store: where a change is written down.
         prices: the price book.
         replan: returns the plan as it is made with the prices of this moment.
+        plan: the plan of the run; what its tasks' judges and sub-workflows are given stays.
     """
 
     def __init__(
-        self, run_id: str, store: Store, prices: PriceBook, replan: Callable[[], Plan]
+        self,
+        run_id: str,
+        store: Store,
+        prices: PriceBook,
+        replan: Callable[[], Plan],
+        *,
+        plan: Plan,
     ) -> None:
         """Begin with the prices of this moment."""
         self._run_id, self._store, self._prices, self._replan = run_id, store, prices, replan
         self._version = prices.version
         self._chosen: dict[str, Assignment] = {}
         self._stale = False
+        self._planned = {step.id: step.assignment for step in plan.steps}
 
     def replan(self) -> None:
         """Choose anew before the next call, though no price has changed."""
@@ -42,7 +50,7 @@ class Repricing:
         Raises:
             StoreError: a change could not be written down.
         """
-        if planned is not step.assignment:
+        if planned is not self._planned.get(step.id):
             return planned
         version = self._prices.version
         if version != self._version or self._stale:

@@ -102,3 +102,23 @@ def test_a_price_that_is_none_is_refused(ws: Workspace) -> None:
                   {"input_usd_per_mtok": "x", "output_usd_per_mtok": 1}):  # fmt: skip
         with pytest.raises(UsageProblem):
             ws.set_price("own/one", **wrong)
+
+
+def test_a_judge_stays_who_it_is(ws: Workspace) -> None:
+    """A price that changes while a task is refined moves its drafts, and never its judge."""
+    asked = two(ws, "Write")
+    judged: list[str] = []
+
+    def judge(messages: Any) -> Completion:
+        judged.append(messages[-1].text)
+        return Completion('{"score": 0.1, "feedback": "No."}', Usage(10, 1))
+
+    ws.add_llm("judge", judge, price=price(1))
+    run = ws.run(
+        parse.loads(
+            "{workflow: w, defaults: {params: {max_tokens: 50}}, tasks: {a: {prompt: Write., "
+            f"{CHEAPEST}, refine: {{judge: {{rubric: r, route: own/judge}}, until: score > 1, max: 2}}}}}}}}"
+        )
+    )
+    assert (["one", "two"], 1) == (asked, len(judged))  # equal drafts are judged once
+    assert "completed" == run.status

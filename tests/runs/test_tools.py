@@ -24,7 +24,7 @@ def tools(ws: Workspace) -> Tools:
     budgets = {False: Budget(), True: Budget()}
     around = Lent(ws.store, ws.catalog, ws.settings.engine, budgets)
     run, plan = RunRow("r", "workflow", "running"), Plan("w", "parallel", ())
-    repricing = Repricing("r", ws.store, ws.catalog.prices, lambda: plan)
+    repricing = Repricing("r", ws.store, ws.catalog.prices, lambda: plan, plan=plan)
     so_far = SoFar(None, [], 0.0)
     return Tools(
         run, plan, around, Before(), functions={}, workflows={},
