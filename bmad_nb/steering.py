@@ -11,6 +11,7 @@ from typing import Any
 from bmad_nb import _loop, parse
 from bmad_nb.budget import parse_usd
 from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.events import RunRow
 from bmad_nb.forecast.bottlenecks import Bottleneck
 from bmad_nb.plan import root_of
 from bmad_nb.planner import Wishes
@@ -49,6 +50,7 @@ class Steering(Running):
         run = self.store.run(run_id)
         if run.status != "running":
             raise UsageProblem(f"Run {run.run_id} is {run.status}.", hint=_NEXT.get(run.status, ""))
+        _check_workflow(run)
         return control.wanted(self.store, run, "pause", {"now": now}, getpass.getuser())
 
     def cancel(self, run_id: str) -> str:
@@ -61,6 +63,7 @@ class Steering(Running):
         """
         run = self.store.run(run_id)
         if run.status == "running":
+            _check_workflow(run)
             return control.wanted(self.store, run, "cancel", {}, getpass.getuser())
         _loop.run(control.cancelled(self.store, run))
         return ""
@@ -222,6 +225,19 @@ class Steering(Running):
         )
         execution.note_origin(run.run_id, at)
         return execution
+
+
+def _check_workflow(run: RunRow) -> None:
+    """Refuse to steer what does not look for wishes.
+
+    Raises:
+        UsageProblem: it is a cell of ask or compare.
+    """
+    if run.verb != "workflow":
+        raise UsageProblem(
+            f"Run {run.run_id} is one of {run.verb!r}, which is not steered from elsewhere.",
+            hint="Interrupt it where it runs: what it has is kept, and it goes on from there.",
+        )
 
 
 def _changed(

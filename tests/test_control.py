@@ -161,6 +161,23 @@ def test_what_is_not_running_cannot_be_paused(ws: Workspace) -> None:
         ws.cancel(run.id)
 
 
+def test_a_comparison_is_not_steered_from_elsewhere(ws: Workspace) -> None:
+    """What does not look for wishes is refused at once, with what to do instead."""
+    started, go = threading.Event(), threading.Event()
+    ws.add_llm("a", lambda messages: (started.set(), go.wait(30), "x")[2])
+    thread = threading.Thread(target=lambda: ws.ask("hi", "own/a"))
+    thread.start()
+    try:
+        assert started.wait(30)
+        (run,) = [r for r in ws.store.runs() if r.status == "running"]
+        for act in (ws.pause, ws.cancel):
+            with pytest.raises(UsageProblem, match="one of 'ask'"):
+                act(run.run_id)
+    finally:
+        go.set()
+        thread.join(30)
+
+
 # --- cancelling -----------------------------------------------------------------------------------
 
 

@@ -420,6 +420,14 @@ def test_a_check_lets_the_llm_try_again(ws: Workspace) -> None:
     assert "len(out.text) > 3 does not hold" in llm.asked[1]
 
 
+def test_a_check_holds_for_a_task_that_asks_nobody(ws: Workspace) -> None:
+    """`set` and `python` tasks are checked like any other."""
+    text = "{workflow: w, tasks: {a: {set: {n: '1 + 1'}, checks: [{that: out.n > WANT}]}}}"
+    assert {"a": {"n": 2}} == ws.run(parse.loads(text.replace("WANT", "1"))).outputs
+    with pytest.raises(RunFailed, match=r"out\.n > 2 does not hold"):
+        ws.run(parse.loads(text.replace("WANT", "2")))
+
+
 def test_a_check_that_never_holds_fails_or_falls_back(ws: Workspace) -> None:
     """After two tries the next fallback is taken; without one the task fails and says why."""
     llm = add(ws, "a", lambda text: "no")
@@ -505,6 +513,14 @@ def test_a_sub_workflow_runs_as_tasks_of_the_run(ws: Workspace) -> None:
     assert ["plan/one", "plan/two"] == list(run.parts["part"])
     assert 2 == len(llm.asked)
     assert list(run.calls["task"]) == ["plan/one", "plan/two"]
+
+
+def test_a_sub_workflow_with_a_simulated_llm_is_simulated(ws: Workspace) -> None:
+    """The task that runs it says so, as each of its parts does."""
+    ws.define(flow(INNER.replace("own/a", "sim/careful")))
+    run = ws.run(flow(OUTER), {"topic": "ice"})
+    assert bool(run.tasks.iloc[0]["simulated"])
+    assert run.parts["simulated"].all()
 
 
 def test_a_sub_workflow_beside_the_document_is_found_first(ws: Workspace, project: Path) -> None:

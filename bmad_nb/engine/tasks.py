@@ -73,6 +73,8 @@ class Tasks:
         self.around, self.names, self._prefix, self._salt = around, names, prefix, salt
         self._begun: dict[str, Facts] = {}
         self._texts: dict[str, str] = {}
+        self.is_simulated = False
+        """Whether a simulated LLM had a part in what was done."""
         self._ladder = Ladder(around.calls, around.tools, around.now, self._texts)
 
     # --- what the engine calls ------------------------------------------------------------------
@@ -85,7 +87,7 @@ class Tasks:
         try:
             if step.when and not self._holds(step, facts):
                 return self._not_taken(step, facts)
-            if step.verb == "set" and not step.asserts and step.repeat is None:
+            if step.verb == "set" and not (step.asserts or step.checks or step.repeat):
                 return self._ended(facts, "done", value=_set(step, self.names))
         except (TemplateError, TaskFailed) as error:
             said = {"error": error.what, "error_hint": error.hint}
@@ -114,6 +116,7 @@ class Tasks:
 
     def settled(self, row: TaskRow) -> None:
         """Let other steps read a durable outcome."""
+        self.is_simulated |= row.simulated
         self.names[row.task.removeprefix(self._prefix)] = TaskResult(
             row, self._texts.pop(row.task, None)
         )
@@ -326,6 +329,7 @@ class Tasks:
             kept={row.task.removeprefix(below._prefix): row.state for row in kept},
         )  # fmt: skip
         await engine.run()
+        work.part_simulated |= below.is_simulated
         for name in (n for n in below.names if isinstance(below.names[n], TaskResult)):
             cost = below.names[name].cost_usd
             work.cost_usd = None if cost is None or work.cost_usd is None else work.cost_usd + cost
@@ -346,6 +350,7 @@ class Tasks:
             before = self.around.tools.kept(self._prefix + step.id, own)
             if before is not None and all(name in found for name in step.needs):
                 found[step.id] = before[0]
+                self.is_simulated |= before[0].simulated
                 self.names[step.id] = TaskResult(*before)
         return list(found.values())
 

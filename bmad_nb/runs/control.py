@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
@@ -93,9 +94,10 @@ async def watch(store: Store, run_id: str, run: Steered) -> None:
     """Look for wishes until cancelled, and obey each."""
     last = 0
     while True:
-        for wish in store.wishes(run_id, last):
-            last = wish.number
-            await obey(wish, run)
+        with contextlib.suppress(StoreError):  # it is looked at again; other commits will say it
+            for wish in store.wishes(run_id, last):
+                last = wish.number
+                await obey(wish, run)
         await asyncio.sleep(LOOK_S)
 
 
