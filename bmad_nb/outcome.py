@@ -11,6 +11,10 @@ from bmad_nb.events import TaskRow
 _NAMES = ("text", "output", "value", "state", "error", "llm", "degraded", "cost_usd")
 
 
+_NO_FACTS: Mapping[str, Any] = {}
+"""One for all that have none: a run of many tasks holds a result for each."""
+
+
 class TaskResult(Mapping[str, Any]):
     """What other tasks read of a task: its result's names first, then the fields of its value."""
 
@@ -24,7 +28,7 @@ class TaskResult(Mapping[str, Any]):
         self.state, self.value, self.text = row.state, row.value, text
         self.error, self.hint, self.llm = row.error, row.error_hint, row.llm
         self.degraded, self.cost_usd = row.degraded, row.cost_usd
-        self.facts: Mapping[str, Any] = row.facts or {}
+        self.facts: Mapping[str, Any] = row.facts or _NO_FACTS
 
     @property
     def absent(self) -> bool:

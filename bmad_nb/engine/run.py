@@ -102,9 +102,11 @@ class Engine:
         try:
             while True:
                 ended, self._ended = self._ended, []
-                await self._settle(ended)
+                if ended:
+                    await self._settle(ended)
                 begun = [] if self._slots.stop else self._begin()
-                await self._settle(begun)
+                if begun:
+                    await self._settle(begun)
                 if ended or begun or self._ended:
                     continue
                 if not self._running and (self._slots.stop or not self._schedule.has_ready):

@@ -277,7 +277,8 @@ class Store(Reading):
             raise StoreError(
                 f"Run {run_id} is over: {taken.ended}.", hint="Take it up again before writing."
             )
-        taken.failed = _failed(taken, event)
+        if isinstance(event, TaskEnded | RunEnded):
+            taken.failed = _failed(taken, event)
         if isinstance(event, CallIntended):
             schema.keep_call(writer, event.call)
         elif isinstance(event, CallEnded):
@@ -331,7 +332,7 @@ class Store(Reading):
                 f"Run {run_id} has been taken up by another process; this one stops writing to it.",
                 hint="Look at it there, or wait for its end.",
             )
-        return dataclasses.replace(taken)
+        return _Taken(taken.fence, taken.number, taken.last, taken.ended, taken.failed)
 
     # --- opening and closing --------------------------------------------------------------------
 
