@@ -161,6 +161,41 @@ def test_what_is_not_running_cannot_be_paused(ws: Workspace) -> None:
         ws.cancel(run.id)
 
 
+def test_a_pause_in_a_map_lets_all_end_that_is_in_flight(ws: Workspace) -> None:
+    """Items that are asked are answered, none is broken off, and no further one is begun."""
+    begun = threading.Event()
+    asked: list[str] = []
+
+    def slow(messages: Any) -> str:
+        asked.append(messages[-1].text)
+        if len(asked) >= 12:
+            begun.set()
+        time.sleep(0.1 + 0.05 * (len(asked) % 4))  # they end one after another
+        return "x"
+
+    ws.add_llm("a", slow)
+    text = "{workflow: w, inputs: {xs: list}, tasks: {a: {map: {over: xs, as: x}, prompt: 'A {{ x }}', llm: own/a}}}"
+    stopped: list[RunPaused] = []
+
+    def run() -> None:
+        try:
+            ws.run(parse.loads(text), {"xs": list(range(40))})
+        except RunPaused as paused:
+            stopped.append(paused)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert begun.wait(30)
+    (row,) = [r for r in ws.store.runs() if r.status == "running"]
+    ws.pause(row.run_id)
+    thread.join(30)
+    calls = ws.store.calls(row.run_id)
+    assert {"answered"} == {call.state for call in calls}
+    assert len(asked) == len(calls) < 40
+    assert "completed" == ws.resume(stopped[0].run_id).status
+    assert 40 == len(asked) == len(set(asked))
+
+
 def test_a_comparison_is_not_steered_from_elsewhere(ws: Workspace) -> None:
     """What does not look for wishes is refused at once, with what to do instead."""
     started, go = threading.Event(), threading.Event()

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from bmad_nb import expressions, prompts
 from bmad_nb.calls.calls import Calls, Now
 from bmad_nb.engine.run import Ended, Engine
-from bmad_nb.engine.slots import Lane
+from bmad_nb.engine.slots import Halted, Lane
 from bmad_nb.errors import (
     AnswerNeeded,
     BmadError,
     BudgetExceeded,
     RunStopped,
+    StoreError,
     TaskFailed,
     TemplateError,
 )
@@ -27,8 +27,9 @@ from bmad_nb.messages import fingerprint
 from bmad_nb.outcome import TaskResult
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
 from bmad_nb.patterns.choice import begun
-from bmad_nb.plan import Plan, Step
+from bmad_nb.plan import Step
 from bmad_nb.steps.ladder import Ladder, filled
+from bmad_nb.steps.values import outputs_of, over, set_of
 from bmad_nb.steps.work import Asked, Facts, Place, Tools, Work, plain
 
 _TAKEN = ("value", "call_id", "llm", "simulated", "degraded", "rung")
@@ -88,7 +89,7 @@ class Tasks:
             if step.when and not self._holds(step, facts):
                 return self._not_taken(step, facts)
             if step.verb == "set" and not (step.asserts or step.checks or step.repeat):
-                return self._ended(facts, "done", value=_set(step, self.names))
+                return self._ended(facts, "done", value=set_of(step, self.names))
         except (TemplateError, TaskFailed) as error:
             said = {"error": error.what, "error_hint": error.hint}
             return self._ended(facts, "failed", error_kind=type(error).__name__, **said)
@@ -191,7 +192,7 @@ class Tasks:
                 case "approve":
                     return await self._approved(work)
                 case "set":
-                    return work.ended(self.around.now(), "done", value=_set(step, work.names))
+                    return work.ended(self.around.now(), "done", value=set_of(step, work.names))
         except BudgetExceeded:
             raise
         except (TemplateError, TaskFailed) as error:
@@ -257,9 +258,11 @@ class Tasks:
                 try:
                     found[number] = await self._part(work, part, lane)
                     await self._each_asserted(work, found[number])
+                except Halted:
+                    return  # the others may end what they have in flight
                 except BmadError as error:
                     stops.append(error)
-                    if isinstance(error, BudgetExceeded | RunStopped):
+                    if isinstance(error, BudgetExceeded | RunStopped | StoreError):
                         lane.slots.halt(error)
                 finally:
                     lane.let_go()
@@ -270,6 +273,8 @@ class Tasks:
                 group.create_task(worker())
         if stops:
             raise next((s for s in stops if not isinstance(s, AnswerNeeded)), stops[0])
+        if len(found) < len(wanted.parts):
+            raise Halted
         return [found[number] for number in range(len(wanted.parts))]
 
     async def _each_asserted(self, work: Work, reply: Reply) -> None:
@@ -290,7 +295,7 @@ class Tasks:
             return Reply(row, TaskResult(row, kept[1]))
         waited = (lane.queued_s, lane.rested_s)
         await lane.turn()
-        names = _over(above.names, part.names)
+        names = over(above.names, part.names)
         facts = self._facts(part.step, name, content)
         work = Work(part.step, facts, names, lane, part.messages, part.sample, waited=waited)
         row = await self._done(work, part.pattern(names) if part.pattern else None)
@@ -373,28 +378,5 @@ class Tasks:
         return work.ended(self.around.now(), "done", value=dict(value))
 
 
-def outputs_of(plan: Plan, names: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a workflow's outputs; one that cannot be had is null."""
-    found = {}
-    for name, text in plan.outputs:
-        try:
-            found[name] = plain(expressions.evaluate(expressions.parse(text), names))
-        except (TemplateError, TaskFailed):
-            found[name] = None
-    return found
-
-
-def _set(step: Step, names: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: plain(expressions.evaluate(expressions.parse(text), names))
-        for name, text in step.fields
-    }
-
-
 def _score(row: TaskRow) -> dict[str, Any]:
     return {"score": (row.facts or {}).get("score")}
-
-
-def _over(below: Mapping[str, Any], names: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return names with others over them, without a copy of what may be long."""
-    return ChainMap(dict(names), below) if names else below  # type: ignore[arg-type]

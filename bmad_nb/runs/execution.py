@@ -12,7 +12,7 @@ from typing import Any, Literal
 from bmad_nb.calls.calls import Calls
 from bmad_nb.engine.run import Engine
 from bmad_nb.engine.slots import Slots
-from bmad_nb.engine.tasks import Around, Tasks, outputs_of
+from bmad_nb.engine.tasks import Around, Tasks
 from bmad_nb.errors import (
     AnswerNeeded,
     BudgetExceeded,
@@ -48,6 +48,7 @@ from bmad_nb.runs.progress import Progress
 from bmad_nb.runs.repricing import Repricing
 from bmad_nb.runs.tools import Before, Lent, Tools, identities
 from bmad_nb.state import RunState
+from bmad_nb.steps.values import outputs_of
 from bmad_nb.store.reading import now_utc
 from bmad_nb.workflow import inputs as values
 from bmad_nb.workflow.model import Workflow
