@@ -21,7 +21,8 @@ import pytest
 
 from bmad_nb import parse
 from bmad_nb.errors import RunFailed, RunPaused, StoreError, UsageProblem
-from bmad_nb.events import RunEnded, RunRow, RunStarted, TaskEnded, TaskRow
+from bmad_nb.events import RunEnded, RunRow, RunStarted, TaskAsked, TaskEnded, TaskRow
+from bmad_nb.verbs.control import ask_here
 from bmad_nb.workflow.model import Workflow
 from bmad_nb.workspace import Workspace
 from tests.fake_provider import FakeProvider
@@ -420,3 +421,15 @@ def test_a_run_with_a_failed_task_is_never_completed(ws: Workspace) -> None:
 
     asyncio.run(work())
     assert "failed" == ws.store.run("r1").status
+
+
+def test_a_question_is_safe_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Escape sequences that an LLM wrote do not reach the person who is asked."""
+    asked = TaskAsked("r", "ok", "Take \x1b[2Jit?", ("yes", "no"), shown="\x1b]0;title\x07text")
+    said = iter(["perhaps", "yes", "fine"])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(said))
+    assert {"choice": "yes", "comment": "fine", "by": "here"} == ask_here(asked)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "text" in shown
+    assert "One of: yes, no" in shown

@@ -10,6 +10,7 @@ import click
 
 from bmad_nb.errors import UsageProblem
 from bmad_nb.events import TaskAsked
+from bmad_nb.render.base import plain
 from bmad_nb.results import Text
 from bmad_nb.runs.run import Run
 from bmad_nb.verbs.base import Front, bound, json_option, out_option, shown
@@ -174,14 +175,14 @@ def _open_questions(space: Any, run_id: str) -> str:
 
 
 def question_text(asked: TaskAsked) -> str:
-    """Return a question as plain lines, with what is shown beside it cut short."""
+    """Return a question as lines that are safe on a terminal, what is shown beside it cut short."""
     lines = [f"{asked.task}: {asked.question}"]
     if asked.shown is not None:
         shown = asked.shown if isinstance(asked.shown, str) else json.dumps(asked.shown, indent=2)
         lines.append(shown if len(shown) <= 2_000 else shown[:2_000] + " …")
     if asked.options:
         lines.append(f"Options: {', '.join(asked.options)}")
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def ask_here(asked: TaskAsked) -> dict[str, Any]:
