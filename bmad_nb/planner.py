@@ -26,6 +26,7 @@ from bmad_nb.plan import (
     TaskLimits,
     written_order,
 )
+from bmad_nb.reducers import FREE
 from bmad_nb.routers.base import Router
 from bmad_nb.settings import EngineSettings
 from bmad_nb.workflow import inputs as values
@@ -272,7 +273,7 @@ class _Planner:
 
     def _checked_function(self, task_id: str, name: str, *path: str) -> str:
         """Return the name of a function, and say where it may not be called."""
-        if not self._wishes.allow_python and not name.startswith("bmad_nb.reducers:"):
+        if not self._wishes.allow_python and name not in FREE:
             self._lacks(
                 (task_id, *path),
                 f"Task {task_id!r} calls {name}, code from outside this document: allow it with "

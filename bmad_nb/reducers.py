@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+FREE = frozenset(f"bmad_nb.reducers:{name}" for name in ("counts", "concat", "join"))
+"""Exactly these may be called without permission: not what else this module can reach."""
 MOST_VALUES = 50
 """Different values of a field that are counted; a field with more is left out."""
 

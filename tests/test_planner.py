@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from bmad_nb import parse
-from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.errors import DefinitionError, UnknownName, UsageProblem
 from bmad_nb.plan import Assignment, Plan, assignments
 from bmad_nb.routers.base import Choice
 from bmad_nb.workflow.model import Workflow
@@ -321,3 +321,23 @@ def test_a_wide_plan_is_made_in_time() -> None:
                                    for n in range(2000)})  # fmt: skip
 
     assert 1999 == Workspace().plan(flow).plan.steps[-1].layer
+
+
+@pytest.mark.parametrize(
+    "name", ["bmad_nb.reducers:json.codecs.builtins.open", "bmad_nb.reducers:json.loads",
+             "bmad_nb.reducers:counts.__globals__", "bmad_nb.reducers:MOST_VALUES"],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["python", "reduce", "judge", "check"])
+def test_only_the_reducers_themselves_are_free(name: str, place: str) -> None:
+    """What else their module can reach is code from outside, wherever a document names it."""
+    text = {
+        "python": f'a: {{python: "{name}"}}',
+        "reduce": f'a: {{set: {{x: "1"}}}}\n  b: {{reduce: {{from: a, python: "{name}"}}}}',
+        "judge": f'a: {{prompt: hi, llm: sim/hasty, refine: {{judge: {{python: "{name}"}}, until: score > 1}}}}',
+        "check": f'a: {{prompt: hi, llm: sim/hasty, checks: [{{judge: {{python: "{name}"}}}}]}}',
+    }[place]  # fmt: skip
+    try:
+        missing = planned(chain(text)).missing
+    except DefinitionError:
+        return  # the name is refused as such
+    assert any("code from outside this document" in each for each in missing), missing
