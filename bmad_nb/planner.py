@@ -37,6 +37,8 @@ from bmad_nb.workflow.parts import Limits, Retry
 STRATEGIES = ("sequential", "parallel", "adaptive", "collaborative")
 MOST_NESTED = 8
 """Sub-workflows within each other."""
+MOST_TASKS = 20_000
+"""Tasks of sub-workflows that are planned: each use of one has tasks of its own."""
 _NOT_YET = ("collaborate",)
 _ROUTERS = {"fixed", "cheapest", "capability", "fastest", "balanced", "static"}
 _NO_EFFECT = {"title", "metadata", "priority", "retry", "timeout", "limits", "cache", "checkpoint",
@@ -90,6 +92,7 @@ class _Planner:
         self._defaults = workflow.defaults or Defaults()
         self._data = workflow.to_dict()["tasks"] if workflow.tasks else {}
         self._missing: list[str] = []
+        self._room = MOST_TASKS
         self._notes_of: list[str] = []
         self._inputs = values.bound(workflow, wishes.inputs, partly=True)
         self._input_hashes = {k: fingerprint(v) for k, v in self._inputs.items()}
@@ -112,6 +115,11 @@ class _Planner:
             self._missing += [f"Input {name!r} has no value." for name in lacking]
         needs = {t: tuple(references.needs(self._data, t)) for t in self._flow.tasks}
         steps: dict[str, Step] = {}
+        if self._above[1:]:
+            self._room -= len(needs)
+            if self._room <= 0:
+                said = f"Its sub-workflows have more than {MOST_TASKS:,} tasks, all uses counted."
+                self._missing.append(said)
         for task_id in written_order(needs):
             steps[task_id] = self._step(task_id, needs[task_id], steps)
         if not self._above[1:]:
@@ -196,6 +204,8 @@ class _Planner:
         """Return the plan of the sub-workflow that a task runs; what hinders it is said."""
         if task.workflow is None:
             return None
+        if self._room <= 0:
+            return None
         if task.workflow in self._above or len(self._above) > MOST_NESTED:
             around = " → ".join([*self._above, task.workflow])
             self._lacks((task_id, "workflow"), f"Workflows run each other without end: {around}.")
@@ -218,7 +228,9 @@ class _Planner:
             self._lacks((task_id,), said)
         wishes = dataclasses.replace(self._wishes, inputs={})
         planner = _Planner(flow, self._catalog, self._engine, wishes, self._above)
+        planner._room = self._room
         plan = planner.plan()
+        self._room = planner._room
         self._missing += [f"In {flow.id!r}: {each}" for each in plan.missing]
         self._notes_of += plan.notes
         self._assigner.rebound |= planner._assigner.rebound

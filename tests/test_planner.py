@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import textwrap
+import time
 
 import pytest
 
 from bmad_nb import parse
 from bmad_nb.errors import DefinitionError, UnknownName, UsageProblem
 from bmad_nb.plan import Assignment, Plan, assignments
+from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.routers.base import Choice
 from bmad_nb.workflow.model import Workflow
 from bmad_nb.workspace import Workspace
@@ -341,3 +344,22 @@ def test_only_the_reducers_themselves_are_free(name: str, place: str) -> None:
     except DefinitionError:
         return  # the name is refused as such
     assert any("code from outside this document" in each for each in missing), missing
+
+
+def test_sub_workflows_that_multiply_are_refused_in_time() -> None:
+    """Each level runs the next one ten times: that is said, and not planned to its end."""
+    names = "abcdefgh"
+    flows = {
+        name: parse.loads(
+            f"workflow: w{name}\ntasks:\n"
+            + "".join(f"  t{n}: {{workflow: w{after}}}\n" for n in range(10))
+        )
+        for name, after in itertools.pairwise(names)
+    }
+    flows["h"] = parse.loads("{workflow: wh, tasks: {a: {set: {x: '1'}}}}")
+    below = {f"w{name}": flow for name, flow in flows.items()}
+    began = time.process_time()
+    space = Workspace()
+    plan = make_plan(flows["a"], space.catalog, space.settings.engine, Wishes(workflows=below))
+    assert any("more than 20,000 tasks" in each for each in plan.missing)
+    assert time.process_time() - began < 60  # a guard: without the limit it has 10^7 tasks
