@@ -555,7 +555,9 @@ def _check_sweep(stage: Stage, flow: str, every: int) -> None:
     assert found.resent <= found.in_flight
 
 
-@pytest.mark.parametrize("flow", NAMES)
+@pytest.mark.parametrize(
+    "flow", [pytest.param(n, marks=[pytest.mark.long] * (n == "storm")) for n in NAMES]
+)
 def test_a_kill_at_any_commit_loses_and_repeats_nothing(stage: Stage, flow: str) -> None:
     """Killed at each commit, in one place of three, a run ends as if nobody had killed it."""
     _check_sweep(stage, flow, every=3)
