@@ -166,6 +166,15 @@ def test_a_planted_key_is_found(tmp_path: Path, way: str) -> None:
     assert [] == holding(tmp_path, "another-key-0123456789")
 
 
+def test_a_damaged_file_is_looked_at_as_bytes(tmp_path: Path) -> None:
+    """A store or an archive that cannot be opened hides no key, and stops nothing."""
+    key = "sk-planted-0123456789abcdef"
+    for name, head in (("db", b"SQLite format 3\0"), ("gz", b"\x1f\x8b"), ("zip", b"PK\x03\x04")):
+        (tmp_path / name).write_bytes(head + b"\xff" * 100 + key.encode())
+    assert ["db", "gz", "zip"] == sorted(holding(tmp_path, key))
+    assert [] == holding(tmp_path, "another-key-0123456789")
+
+
 def test_a_folder_with_a_key_or_without_files_is_refused(tmp_path: Path) -> None:
     """The step of CI fails on a key, and where the tests left nothing that could be looked at."""
     assert 1 == main(tmp_path)
