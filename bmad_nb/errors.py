@@ -5,6 +5,7 @@ BmadError
 │   ├── UnknownName          a name that nothing here has; carries the nearest right one
 │   └── SettingsError        a settings file or variable that cannot be used
 ├── TaskFailed               the code of a task, or what it was given
+│   └── NoQuorum · NoAgreement   several LLMs on one task, without a result
 ├── AnswerNeeded             a task that waits for a person
 ├── WorkflowError            the author of a prompt or a definition
 │   ├── DefinitionError      a workflow's text or fields; carries every problem with its place
@@ -62,6 +63,10 @@ class BmadError(Exception):
         The whole one is kept in runs without a front end (papermill, nbclient), or see `%tb`.
         """
         return [f"{type(self).__name__}: {self.what}", *([self.hint] if self.hint else [])]
+
+
+class Advice(UserWarning):
+    """What would be better, said before it costs anything."""
 
 
 class UsageProblem(BmadError):
@@ -172,6 +177,14 @@ class NotRunnable(WorkflowError):
 
 class TaskFailed(BmadError):
     """A task of a workflow could not be done, for another reason than its LLM."""
+
+
+class NoQuorum(TaskFailed):
+    """Too few members of a collaboration gave an answer."""
+
+
+class NoAgreement(TaskFailed):
+    """The members of a collaboration do not agree, and that is a failure of the task."""
 
 
 class AnswerNeeded(BmadError):

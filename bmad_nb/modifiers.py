@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bmad_nb.assigning import Assigner
+from bmad_nb.collaborating import DEFAULT_JUDGE, Collaborations
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.plan import (
     Asserting,
     Assignment,
+    Cascading,
     Checking,
     Judging,
     Question,
@@ -20,9 +22,6 @@ from bmad_nb.plan import (
 from bmad_nb.settings import EngineSettings
 from bmad_nb.workflow.model import Task
 from bmad_nb.workflow.parts import Check, Judge
-
-DEFAULT_JUDGE = Judge(rubric="Does the answer do all that the task asks, and is it right?")
-"""Who judges a refinement that names nobody."""
 
 
 class Modifiers:
@@ -47,6 +46,7 @@ class Modifiers:
         """Read nothing yet."""
         self._assigner, self._catalog, self._engine = assigner, catalog, engine
         self._function, self._note = function, note
+        self._collaborations = Collaborations(assigner, self._judge, note)
 
     def of(self, task_id: str, task: Task, author: Assignment | None) -> dict[str, Any]:
         """Return the fields of the step of a task that is given to `author`."""
@@ -58,6 +58,8 @@ class Modifiers:
             "checks": tuple(self._check(task_id, each, author) for each in task.checks),
             "asserts": tuple(Asserting(c.that, c.at, c.action) for c in task.checkpoint),
             "question": self._question(task),
+            "collaborating": self._collaborations.of(task_id, task, author),
+            "cascading": self._cascading(task_id, task),
             "best": self._assigner.best(task_id, task, author) if escalates else None,
         }
 
@@ -118,7 +120,33 @@ class Modifiers:
         chosen, note = self._assigner.judge(task_id, part.route, author, other=part.different_model)
         if note:
             self._note(note)
-        return Judging(rubric=part.rubric or "", assignment=chosen, samples=part.samples or 1)
+        panel = self._panel(task_id, part, author, key) if part.panel else ()
+        return Judging(
+            rubric=part.rubric or "", assignment=chosen, panel=panel, samples=part.samples or 1
+        )
+
+    def _panel(
+        self, task_id: str, part: Judge, author: Assignment | None, key: str
+    ) -> tuple[Assignment, ...]:
+        """Return several LLMs that judge, all of them others than the author."""
+        found = self._assigner.pool(task_id, part.route, author, "model")
+        panel = [each for each in found if author is None or each.llm != author.llm]
+        if len(panel) < (part.panel or 0):
+            said = f"Its panel wants {part.panel} judges besides the author, and {len(panel)} are."
+            self._assigner.lacks((task_id, key), f"{said} Name them: judge.route.models.")
+        return tuple(panel[: part.panel])
+
+    def _cascading(self, task_id: str, task: Task) -> Cascading | None:
+        route = self._assigner.route(task)
+        if route.cascade is None:
+            return None
+        found = [
+            self._assigner.assigned(
+                task_id, task, route.model_copy(update={"models": [name], "policy": None})
+            )
+            for name in route.cascade
+        ]
+        return Cascading(tuple(each for each in found if each), route.accept or "")
 
     def _question(self, task: Task) -> Question | None:
         part = task.approve

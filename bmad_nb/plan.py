@@ -129,8 +129,10 @@ class Judging:
     """`module:function`; takes `out` and returns a number in [0, 1]."""
     assignment: Assignment | None = None
     """The LLM that judges."""
+    panel: tuple[Assignment, ...] = ()
+    """All LLMs that judge, where they are several."""
     samples: int = 1
-    """Judgements whose mean is taken."""
+    """Judgements of each of them; the mean of all is taken."""
     note: str = ""
     """What a reader should know of the choice."""
 
@@ -163,6 +165,71 @@ class Checking:
     least: float | None = None
     """Least score of the judge in [0, 1]; None is 0.5."""
     on_fail: Literal["retry", "escalate", "fail", "warn", "human"] = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One of several that work on a task together."""
+
+    name: str
+    """What it is called in results: its LLM's id, `#2` behind a second sample, or an expert's."""
+    assignment: Assignment
+    sample: int = 0
+    """Number of the sample, where one LLM is asked several times."""
+    weight: float = 1.0
+    """What its vote counts."""
+    role: str = ""
+    """Who it is asked to be."""
+    when: str = ""
+    """Condition of its being asked; empty for always."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborating:
+    """Several LLMs on one task."""
+
+    type: Literal[
+        "consensus", "best_of_n", "ensemble", "peer_review", "expert", "debate", "vote", "cascade"
+    ]
+    members: tuple[Member, ...]
+    """Who answers; the author comes first."""
+    method: Literal["majority", "weighted", "rank", "medoid", "judge", "synthesis"] = "majority"
+    """How several answers become one."""
+    field: str = ""
+    """Field of the output that is voted on; empty for the whole."""
+    answers: str = "auto"
+    """What answers are; see `bmad_nb.answers.canonical.KINDS`."""
+    threshold: float | None = None
+    """Share in [0, 1] of the vote that is wanted, or score of `best_of_n` that is enough."""
+    quorum: int = 1
+    """Least answers; with fewer there is no result."""
+    rounds: int = 1
+    """Most rounds."""
+    stop_early: bool = False
+    """Ask no more than can change the result."""
+    judge: Judging | None = None
+    combiner: Assignment | None = None
+    """The LLM that merges answers."""
+    strong: Assignment | None = None
+    """The LLM that is asked where cheap ones do not agree."""
+    on_disagree: Literal["", "best", "judge", "human", "fail"] = ""
+    """What happens without agreement; empty takes the answer with the most weight and says so."""
+    note: str = ""
+    """What a reader should know of the choice of members."""
+
+    @property
+    def is_self_consistency(self) -> bool:
+        """Whether all members are one LLM, asked several times."""
+        return len(self.members) > 1 and len({m.assignment.llm for m in self.members}) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cascading:
+    """LLMs that are asked one after another, until one's answer is accepted."""
+
+    assignments: tuple[Assignment, ...]
+    accept: str = ""
+    """Expression over `out`; empty accepts every answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +298,8 @@ class Step:
     reducing: Reducing | None = None
     refining: Refining | None = None
     checks: tuple[Checking, ...] = ()
+    collaborating: Collaborating | None = None
+    cascading: Cascading | None = None
     asserts: tuple[Asserting, ...] = ()
     question: Question | None = None
     plan: Plan | None = None
@@ -322,6 +391,8 @@ def _step_dict(step: Step) -> dict[str, Any]:
             "reduce": step.reducing.source if step.reducing else None,
             "refine": step.refining.until if step.refining else None,
             "judges": judges_of(step) or None,
+            "collaborate": _together(step.collaborating),
+            "cascade": [a.llm for a in step.cascading.assignments] if step.cascading else None,
             "checks": len(step.checks) or None,
             "checkpoints": [each.that for each in step.asserts] or None,
             "plan": step.plan.to_dict() if step.plan else None,
@@ -336,10 +407,43 @@ def _step_dict(step: Step) -> dict[str, Any]:
     )
 
 
+def _together(part: Collaborating | None) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    members = [
+        _without_none(
+            {"name": m.name, "llm": m.assignment.llm,
+             "weight": m.weight if m.weight != 1 else None, "role": m.role or None,
+             "when": m.when or None}
+        )
+        for m in part.members
+    ]  # fmt: skip
+    combiner, strong = part.combiner, part.strong
+    return _without_none(
+        {
+            "type": part.type,
+            "method": part.method,
+            "members": members,
+            "quorum": part.quorum,
+            "rounds": part.rounds,
+            "threshold": part.threshold,
+            "self_consistency": part.is_self_consistency or None,
+            "combiner": combiner.llm if combiner else None,
+            "strong": strong.llm if strong else None,
+            "note": part.note or None,
+        }
+    )
+
+
 def judges_of(step: Step) -> list[str]:
     """Return the LLMs that judge a step's answers."""
+    together = step.collaborating.judge if step.collaborating else None
     judges = [step.refining.judge if step.refining else None, *(c.judge for c in step.checks)]
-    return [each.assignment.llm for each in judges if each and each.assignment]
+    found = []
+    for each in (*judges, together):
+        if each and (each.panel or each.assignment):
+            found += [a.llm for a in (each.panel or (each.assignment,)) if a]
+    return found
 
 
 def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:

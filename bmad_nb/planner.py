@@ -39,8 +39,7 @@ MOST_NESTED = 8
 """Sub-workflows within each other."""
 MOST_TASKS = 20_000
 """Tasks of sub-workflows that are planned: each use of one has tasks of its own."""
-_NOT_YET = ("collaborate",)
-_ROUTERS = {"fixed", "cheapest", "capability", "fastest", "balanced", "static"}
+_ROUTERS = {"fixed", "cheapest", "capability", "fastest", "balanced", "static", "cascade"}
 _NO_EFFECT = {"title", "metadata", "priority", "retry", "timeout", "limits", "cache", "checkpoint",
               "type", "llm", "route", "params"}  # fmt: skip
 """Keys of a task that do not change its result, or that stand in its hash in another form."""
@@ -65,6 +64,8 @@ class Wishes:
     """Definitions of sub-workflows, by id."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Median seconds of an answer so far, by LLM."""
+    quality: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Learned mean score in [0, 1], by LLM and type of task."""
 
 
 def make_plan(
@@ -96,7 +97,9 @@ class _Planner:
         self._notes_of: list[str] = []
         self._inputs = values.bound(workflow, wishes.inputs, partly=True)
         self._input_hashes = {k: fingerprint(v) for k, v in self._inputs.items()}
-        choosing = Choosing(wishes.llms, wishes.router, wishes.pinned, wishes.seconds)
+        choosing = Choosing(
+            wishes.llms, wishes.router, wishes.pinned, wishes.seconds, wishes.quality
+        )
         self._assigner = Assigner(
             catalog,
             engine,
@@ -246,6 +249,8 @@ class _Planner:
                                   list(below.outputs)]  # fmt: skip
         route, bound = self._assigner.route(task), self._assigner.bound_id
         models = [bound(each) for each in route.models] or [self._assigner.default_llm()]
+        models += [bound(each) for each in (route.cascade or ())]
+        models += [bound(each) for each in (task.collaborate.models if task.collaborate else ())]
         inputs = sorted(
             (path[0], self._input_hashes.get(path[0], ""))
             for place in references.places(self._data[task_id])
@@ -257,15 +262,10 @@ class _Planner:
         return fingerprint([fields, models, wanted, params, inputs])
 
     def _note_unsupported(self, task_id: str, task: Task) -> None:
-        used = [key for key in _NOT_YET if getattr(task, key)]
         route = self._assigner.route(task)
-        for key in ("min_quality", "max_latency", "cascade", "accept"):
-            used += [f"route.{key}"] if getattr(route, key) is not None else []
         if route.policy not in {None, *_ROUTERS}:
-            used.append(f"route.policy: {route.policy}")
-        for key in used:
-            said = f"Task {task_id!r} uses {key}, which this version cannot run."
-            self._lacks((task_id,), said)
+            said = f"route.policy: {route.policy}, which this version cannot run"
+            self._lacks((task_id,), f"Task {task_id!r} uses {said}.")
 
     def _where(self, *path: Any) -> str:
         """Return `file:line:column: ` of a task or a key, where it came from a document."""

@@ -221,9 +221,11 @@ class Tasks:
                 self.around.now(), "done", value=outcome.value, facts=facts or None,
                 degraded=work.part_degraded,
             )  # fmt: skip
-        if taken.result.text is not None:
-            self._texts[work.name] = taken.result.text
         fields = {name: getattr(taken.row, name) for name in _TAKEN}
+        if outcome.is_own_value:
+            fields["value"] = outcome.value
+        elif taken.result.text is not None:
+            self._texts[work.name] = taken.result.text
         fields["simulated"] |= work.part_simulated
         for name in ("error", "error_kind", "error_hint", "skipped_because"):
             fields[name] = getattr(taken.row, name)

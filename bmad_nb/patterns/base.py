@@ -56,6 +56,8 @@ class Outcome:
     value: Any = None
     taken: Reply | None = None
     """The part whose answer it is; its value, text and LLM are the outcome's."""
+    is_own_value: bool = False
+    """Whether `value` is the outcome's, although `taken` says who made it."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else can be read of it by name."""
     error: BmadError | None = None

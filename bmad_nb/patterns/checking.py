@@ -59,7 +59,8 @@ def checked(step: Step, names: Mapping[str, Any], messages: tuple[Message, ...] 
             continue
         asked, best = messages, step.best
         if on_fail == "escalate" and not escalated and best:
-            escalated, inner = True, dataclasses.replace(inner, assignment=best)
+            escalated = True
+            inner = dataclasses.replace(inner, assignment=best, collaborating=None, cascading=None)
             continue
         if reply.row.rung >= len(step.fallbacks):
             said = f"The answer to task {step.id!r} failed a check: {fault.said}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Generator, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from bmad_nb import expressions, prompts
 from bmad_nb.errors import BmadError, TaskFailed
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Part, Parts, Reply
-from bmad_nb.plan import Judging, Step
+from bmad_nb.patterns.members import bare
+from bmad_nb.plan import Assignment, Judging, Step
+from bmad_nb.scorers.fencing import addresses_judge
 from bmad_nb.scorers.judge import SCHEMA, judgement
 
 
@@ -21,6 +23,10 @@ class Verdict(NamedTuple):
     """In [0, 1]."""
     feedback: str = ""
     """What would make it better; empty where nobody said."""
+    judgements: int = 1
+    """How many the score is the mean of."""
+    flagged: str = ""
+    """Words with which the answer addresses its judge; empty if it does not."""
 
 
 def judged(
@@ -47,34 +53,33 @@ def judged(
     asked = "\n\n".join(prompts.fill(text, names) for role, text in step.turns if role == "user")
     rubric = prompts.fill(judging.rubric, local)
     messages = judgement(rubric, asked, reply.result.spelled)
-    parts = [_asked(step, judging, messages, name, n) for n in range(judging.samples)]
+    judges = judging.panel or (judging.assignment,)
+    parts = [
+        _asked(step, judge, messages, f"{name}{number}", sample)
+        for number, (judge, sample) in enumerate(product(judges, range(judging.samples)), start=1)
+    ]
+    if len(parts) == 1:
+        parts = [_asked(step, judges[0], messages, name, 0)]
     replies = yield Parts(parts)
     said = [each.row.value for each in replies if each.is_done]
     if not said:
         raise _no_verdict(step, replies[0])
     score = sum(each["score"] for each in said) / len(said)
-    return Verdict(score, "\n".join(dict.fromkeys(each["feedback"] for each in said)))
+    feedback = "\n".join(dict.fromkeys(each["feedback"] for each in said))
+    return Verdict(score, feedback, len(said), addresses_judge(reply.result.spelled))
 
 
 def _asked(
-    step: Step, judging: Judging, messages: tuple[Message, ...], name: str, sample: int
+    step: Step, judge: Assignment | None, messages: tuple[Message, ...], name: str, sample: int
 ) -> Part:
-    work = _bare(step, verb="prompt", assignment=judging.assignment, schema=SCHEMA, params=())
-    return Part(f"{name}{sample + 1}" if judging.samples > 1 else name, work, {}, messages, sample)
+    work = bare(step, verb="prompt", assignment=judge, schema=SCHEMA, params=())
+    return Part(name, work, {}, messages, sample)
 
 
 def _called(step: Step, judging: Judging, reply: Reply, name: str) -> Part:
     arguments = {"out": reply.result["output"]}
-    work = _bare(step, verb="python", function=judging.function, arguments=arguments, schema=None)
+    work = bare(step, verb="python", function=judging.function, arguments=arguments, schema=None)
     return Part(name, work)
-
-
-def _bare(step: Step, **fields: Any) -> Step:
-    """Return a step of its own beside a task: nothing that modifies the task modifies it."""
-    return dataclasses.replace(
-        step, repeat=None, reducing=None, refining=None, checks=(), question=None, plan=None,
-        fallbacks=(), asserts=(), **fields,
-    )  # fmt: skip
 
 
 def _number(step: Step, given: Reply) -> float:

@@ -38,7 +38,9 @@ def reduction(step: Step, reducing: Reducing, names: Mapping[str, Any]) -> Worki
         (reply,) = yield Parts([Part(".all", work, {"items": items, "errors": errors})])
         return Outcome(taken=reply)
     own = dataclasses.replace(step, verb="prompt", reducing=None)
-    between = dataclasses.replace(own, schema=None, refining=None, checks=())
+    between = dataclasses.replace(
+        own, schema=None, refining=None, checks=(), collaborating=None, cascading=None
+    )
     level = 0
     while True:
         level += 1

@@ -103,7 +103,7 @@ def _round(
             return Outcome(taken=reply)
         score, feedback = 1.0, ""
         if refining.judge is not None:
-            score, feedback = yield from judged(step, refining.judge, local, reply, ".judge")
+            score, feedback, *_ = yield from judged(step, refining.judge, local, reply, ".judge")
         facts = {"iteration": number, "score": score, "feedback": feedback}
         return Outcome(taken=reply, facts=facts)
 

@@ -31,6 +31,10 @@ class Demand:
     """Most US dollars that one call may cost."""
     exclude: Sequence[str] = ()
     """Ids or globs that may not be taken."""
+    min_quality: float | None = None
+    """Least quality in [0, 1]; one of which nothing is known may be taken."""
+    max_latency_s: float | None = None
+    """Most median seconds; one that was never asked may be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Candidate:
     """None where nobody knows it."""
     seconds: float | None = None
     """Median seconds of its answers so far; None where it was never asked here."""
+    quality: float | None = None
+    """Quality in [0, 1] for this kind of task, learned or else declared; None is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +88,22 @@ def obstacle(demand: Demand, candidate: Candidate) -> str:
             return f"its {name} is not declared, and {least:g} is needed"
         if skills[name] < least:
             return f"its {name} is {skills[name]:g}, and {least:g} is needed"
-    wanted = demand.context_tokens
+    return _short_of(demand, candidate) or _too_dear(demand, candidate)
+
+
+def _short_of(demand: Demand, candidate: Candidate) -> str:
+    """Return in which measure a candidate is short; what nobody knows is no obstacle."""
+    card, wanted = candidate.card, demand.context_tokens
+    least, known = demand.min_quality, candidate.quality
+    if least is not None and known is not None and known < least:
+        return f"its quality is {known:.2f}, and {least:g} is needed"
+    most, seconds = demand.max_latency_s, candidate.seconds
+    if most is not None and seconds is not None and seconds > most:
+        return f"it takes {seconds:.1f} s, and may take {most:g} s"
     if wanted is not None and (card.context_tokens is None or card.context_tokens < wanted):
         has = "unknown" if card.context_tokens is None else f"{card.context_tokens} tokens"
         return f"its context is {has}, and {wanted} tokens are needed"
-    return _too_dear(demand, candidate)
+    return ""
 
 
 def _too_dear(demand: Demand, candidate: Candidate) -> str:

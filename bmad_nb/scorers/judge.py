@@ -7,10 +7,10 @@ that it is material.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from bmad_nb.messages import Message
+from bmad_nb.scorers.fencing import mark_of
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -37,9 +37,7 @@ def judgement(rubric: str, asked: str, answer: str) -> tuple[Message, ...]:
         asked: what the answer is an answer to.
         answer: the answer.
     """
-    mark = hashlib.sha256(f"{rubric}\0{asked}\0{answer}".encode("utf-8", "replace")).hexdigest()[
-        :12
-    ]
+    mark = mark_of(rubric, asked, answer)
     text = (
         f"Rubric:\n{rubric}\n\nThe task was:\n<{mark}>\n{asked}\n</{mark}>\n\n"
         f"The answer to be judged:\n<{mark}>\n{answer}\n</{mark}>"

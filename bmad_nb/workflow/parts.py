@@ -151,7 +151,8 @@ class Judge(Part):
     rubric: Template | None = None
     python: FunctionName | None = None
     route: RouteField | None = None
-    samples: int | None = Field(None, ge=1)
+    samples: int | None = Field(None, ge=1, le=100)
+    panel: int | None = Field(None, ge=2, le=20, description="different LLMs that judge")
     different_model: bool = True
 
 
@@ -191,6 +192,9 @@ class Map(Part):
     key: Expression | None = None
 
 
+Method = Literal["majority", "weighted", "rank", "medoid", "judge", "synthesis"]
+
+
 class Expert(Part):
     """One member of an expert consultation."""
 
@@ -203,20 +207,27 @@ class Collaborate(Part):
     """Several LLMs on one task."""
 
     type: Literal[
-        "consensus", "best_of_n", "ensemble", "peer_review", "expert", "debate", "vote"
+        "consensus", "best_of_n", "ensemble", "peer_review", "expert", "debate", "vote", "cascade"
     ]  # fmt: skip
-    models: list[str] = []
-    n: int | None = Field(None, ge=1)
-    diverse: Literal["model", "family", "none"] | None = None
-    method: str | None = None
-    threshold: Unit | None = None
-    quorum: int | None = Field(None, ge=1)
-    rounds: int | None = Field(None, ge=1)
-    stop_early: bool = False
+    models: list[str] = Field([], description="members; of a glob the preferred one")
+    n: int | None = Field(None, ge=1, le=100, description="members; 3 where none are named")
+    diverse: Literal["model", "family", "none"] | None = Field(
+        None, description="what must differ; without it one LLM may be asked several times"
+    )
+    method: Method | None = None
+    field: str | None = Field(None, description="field of the output that is voted on")
+    answers: Literal["auto", "number", "choice", "text", "literal", "json"] = Field(
+        "auto", description="what answers are, so that equal ones are counted as equal"
+    )
+    threshold: Unit | None = Field(None, description="share of the vote, or score, that is enough")
+    quorum: int | None = Field(None, ge=1, description="least answers; fewer give no result")
+    rounds: int | None = Field(None, ge=1, le=20)
+    stop_early: bool = Field(False, description="ask no more than can change the result")
     judge: JudgeField | None = None
-    anonymous: bool = True
-    weights: dict[str, float] = {}
+    anonymous: Literal[True] = Field(True, description="judges and peers never see names")
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field({}, description="by LLM")
     synthesizer: RouteField | None = None
+    strong: RouteField | None = Field(None, description="who is asked where cheap ones disagree")
     experts: dict[str, Expert] = {}
     on_disagree: Literal["best", "judge", "human", "fail"] | None = None
 

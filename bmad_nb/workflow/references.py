@@ -18,7 +18,7 @@ from bmad_nb.workflow.words import Key, Path
 
 _FIELDS = """
     output text value score items errors error state llm cost_usd latency_s degraded choice comment
-    by iterations threshold_met agreement dissent members
+    by iterations threshold_met agreement dissent members vote_share contributors reviews
 """
 RESULT_FIELDS = frozenset(_FIELDS.split())
 """What every task's result may have, whatever its output declares."""
@@ -76,6 +76,7 @@ _TEXTS: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
     ("collaborate.judge.rubric", True, _ANSWER),
     ("collaborate.judge.route.accept", False, _SCORED),
     ("collaborate.synthesizer.accept", False, _SCORED),
+    ("collaborate.strong.accept", False, _SCORED),
     ("collaborate.experts.*.when", False, ()),
     ("collaborate.experts.*.route.accept", False, _SCORED),
     ("reduce.prompt", True, ("items", "errors")),

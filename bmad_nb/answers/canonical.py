@@ -1,0 +1,113 @@
+"""One form for all spellings of an answer, so that equal answers are equal texts."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from bmad_nb.answers import latex
+from bmad_nb.answers.numbers import as_number, last_number, measured, spelled
+
+Kind = Literal["auto", "number", "choice", "text", "literal", "json"]
+"""What answers are: numbers, one of some choices, words, Python or JSON literals."""
+KINDS = ("auto", "number", "choice", "text", "literal", "json")
+OUTER = " \t\n\r.,;:!?\"'`*()[]{}“”‘’"  # noqa: RUF001
+MAX_LITERAL = 4_000
+"""Characters; a longer text is not read as a literal."""
+_CHOICE = re.compile(r"\(?\*{0,2}([A-Za-z])\*{0,2}(?:[).:]|\s*$|\s*[-–]\s)")  # noqa: RUF001
+
+
+def normalise(text: str) -> str:
+    """Return a text without what makes no difference: case, outer punctuation, space.
+
+    >>> normalise("  **Paris**. ")
+    'paris'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(OUTER)
+
+
+def canonical(answer: str | None, kind: Kind = "auto") -> str | None:
+    r"""Return the form in which an answer is compared; None if it says nothing.
+
+    >>> canonical("$1,000.00"), canonical("1000.0"), canonical(r"\frac{1}{2}"), canonical("(B) no")
+    ('1000', '1000', '0.5', 'b) no')
+    >>> canonical("(B) no", "choice"), canonical("[1,  2]", "literal"), canonical(" ")
+    ('B', '[1, 2]', None)
+    """
+    if answer is None or (not answer.strip() and kind != "literal"):
+        return None
+    if kind == "literal":
+        return _literal(answer)
+    read = {"number": _number, "choice": _choice, "json": _json, "text": normalise}.get(kind, _any)
+    return read(unicodedata.normalize("NFKC", answer).strip()) or None
+
+
+def _any(text: str) -> str:
+    simple = latex.plain(text).strip().strip("*").strip()
+    number = measured(simple) if as_number(simple) is not None or "/" in simple else None
+    return number or normalise(simple) or normalise(text) or text
+
+
+def _choice(text: str) -> str:
+    match = _CHOICE.match(text)
+    return match[1].upper() if match else normalise(text)
+
+
+def kind_of(answers: Sequence[str | None]) -> Kind:
+    """Return the kind of some answers: `number` if most are, `literal` if a fifth is a list.
+
+    Where lists are among the answers the others are values of a program too, so that case counts.
+
+    >>> kind_of(["18", "$18", "18 dollars"]), kind_of(["[1]", "[2]", "{}"]), kind_of(["a", "b"])
+    ('number', 'literal', 'auto')
+    """
+    there = [latex.plain(each).strip() for each in answers if each and each.strip()]
+    numbers = sum(measured(each) is not None for each in there)
+    if there and numbers * 2 > len(there):
+        return "number"
+    bracketed = sum(each[:1] in "[{(" and each[-1:] in ")}]" for each in there)
+    return "literal" if bracketed * 5 > len(there) else "auto"
+
+
+def _number(text: str) -> str | None:
+    simple = latex.plain(text).strip().strip("*").strip()
+    whole = measured(simple)
+    if whole is not None:
+        return whole
+    found = last_number(simple)
+    return None if found is None else spelled(found)
+
+
+def _literal(answer: str) -> str:
+    """Return a Python literal in one spelling.
+
+    Quotes around a text, and its outer space, make no difference: LLMs give or leave them at will.
+    """
+    answer = answer.replace("\\n", "\n").replace("\\t", "\t")
+    text = answer.strip().strip("`").strip()
+    value: Any = text
+    if text and len(text) <= MAX_LITERAL:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of odd escapes in what an LLM wrote
+                value = ast.literal_eval(text.replace("\n", "\\n"))
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            value = text
+        if isinstance(value, tuple) and text[0] != "(":
+            value = text  # words with commas between them
+    if not isinstance(value, str):
+        value = repr(value)
+    spelled: str = value
+    return spelled.strip().strip("'\"").strip() or spelled
+
+
+def _json(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), sort_keys=True, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return normalise(text) or text

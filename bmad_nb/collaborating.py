@@ -1,0 +1,178 @@
+"""Who works together on a task, and how their answers become one, as the engine takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bmad_nb.assigning import Assigner
+from bmad_nb.consensus.cascades import break_even
+from bmad_nb.consensus.voting import log_odds
+from bmad_nb.patterns.members import deciding_field
+from bmad_nb.plan import Assignment, Collaborating, Judging, Member
+from bmad_nb.workflow import output
+from bmad_nb.workflow.model import Task
+from bmad_nb.workflow.parts import Collaborate, Judge
+
+DEFAULT_JUDGE = Judge(rubric="Does the answer do all that the task asks, and is it right?")
+"""Who judges a refinement that names nobody."""
+DEFAULT_METHODS: dict[str, Any] = {"ensemble": "synthesis", "debate": "judge"}
+"""How answers become one where no method is named; else by majority."""
+DEFAULT_ROUNDS = {"consensus": 2, "debate": 2}
+"""Most rounds where none is named; else one."""
+DEFAULT_THRESHOLD = 0.6
+"""Share of the vote that a consensus wants where neither it nor a method is named."""
+
+
+class Collaborations:
+    """Reads what tasks say of several LLMs.
+
+    Args:
+        assigner: assigns LLMs.
+        judge: reads who scores.
+        note: called with what a reader should know.
+    """
+
+    def __init__(
+        self, assigner: Assigner, judge: Callable[..., Judging], note: Callable[[str], Any]
+    ) -> None:
+        """Read nothing yet."""
+        self._assigner, self._judge, self._note = assigner, judge, note
+
+    def of(self, task_id: str, task: Task, author: Assignment | None) -> Collaborating | None:
+        """Return who works on a task together, and how; None where it is one LLM's."""
+        part = task.collaborate
+        if part is None:
+            return None
+        if part.type == "expert":
+            return self._experts(task_id, task, part, author)
+        members, note = self._members(task_id, task, part, author)
+        method = part.method or DEFAULT_METHODS.get(part.type, "majority")
+        schema = None if task.output is None else output.schema_of(task.output)
+        together = Collaborating(
+            type=part.type,
+            members=members,
+            method=method,
+            field=part.field or deciding_field(schema),
+            answers=part.answers,
+            threshold=self._threshold(part),
+            quorum=part.quorum or self._quorum(part, len(members)),
+            rounds=part.rounds or DEFAULT_ROUNDS.get(part.type, 1),
+            stop_early=part.stop_early and method in {"majority", "weighted"},
+            judge=self._chooser(task_id, part, method, members, author),
+            combiner=self._combiner(task_id, task, part, method, author),
+            strong=self._strong(task_id, task, part),
+            on_disagree=part.on_disagree or "",
+            note=note,
+        )
+        self._warn(task_id, part, together)
+        return together
+
+    def _members(
+        self, task_id: str, task: Task, part: Collaborate, author: Assignment | None
+    ) -> tuple[tuple[Member, ...], str]:
+        """Return who works together, the author first, and what a reader should know of it."""
+        route = self._assigner.route(task)
+        if part.models:
+            route = route.model_copy(update={"models": part.models, "prefer": route.prefer})
+        pool = self._assigner.pool(task_id, route, author, part.diverse)
+        named = len(part.models)
+        wanted = part.n or (max(named, 2) if named else 3)
+        chosen = pool[:wanted]
+        note = ""
+        if len(chosen) < wanted and not self._may_repeat(part):
+            kind = "families of LLMs" if part.diverse == "family" else "different LLMs"
+            said = f"Task {task_id!r} wants {wanted} {kind}, and {len(chosen)} can be asked here."
+            self._assigner.lacks((task_id, "collaborate"), f"{said} Name more, or set their keys.")
+        members = [Member(a.llm, a, weight=self._weight(part, a, task)) for a in chosen]
+        number = 1
+        while chosen and len(members) < wanted and self._may_repeat(part):
+            if len(members) % len(chosen) == 0:
+                number += 1
+            a = chosen[len(members) % len(chosen)]
+            weight = self._weight(part, a, task)
+            members.append(Member(f"{a.llm}#{number}", a, number - 1, weight))
+        if len(chosen) == 1 < len(members):
+            note = (
+                f"Task {task_id!r} asks {chosen[0].llm} {len(members)} times: that is "
+                "self-consistency, not several LLMs."
+            )
+            self._note(note)
+        return tuple(members), note
+
+    def _may_repeat(self, part: Collaborate) -> bool:
+        """Return whether one LLM may be asked several times: never to review itself."""
+        return part.diverse in {None, "none"} and part.type != "peer_review"
+
+    def _weight(self, part: Collaborate, assignment: Assignment, task: Task) -> float:
+        """Return what a member's vote counts: as written, else by what is known of its quality."""
+        for name, weight in part.weights.items():
+            if assignment.llm in {name, self._assigner.bound_id(name)}:
+                return weight
+        if part.method != "weighted":
+            return 1.0
+        known = self._assigner.quality(assignment.llm, task)
+        return log_odds(0.5 if known is None else known)
+
+    def _experts(
+        self, task_id: str, task: Task, part: Collaborate, author: Assignment | None
+    ) -> Collaborating:
+        members = []
+        for name, expert in part.experts.items():
+            found = author
+            if expert.route is not None:
+                found = self._assigner.assigned(task_id, task, expert.route)
+            if found is not None:
+                role, when = expert.role or name, expert.when or ""
+                members.append(Member(name, found, role=role, when=when))
+        return Collaborating("expert", tuple(members))
+
+    def _threshold(self, part: Collaborate) -> float | None:
+        if part.threshold is None and part.type in {"consensus", "debate"} and not part.method:
+            return DEFAULT_THRESHOLD
+        return part.threshold
+
+    def _quorum(self, part: Collaborate, members: int) -> int:
+        """Return the least answers where none is named: more than half; of an ensemble, two."""
+        if part.type in {"best_of_n", "cascade", "peer_review"}:
+            return 1
+        return min(2, members) if part.type == "ensemble" else members // 2 + 1
+
+    def _chooser(
+        self, task_id: str, part: Collaborate, method: str, members: tuple[Member, ...],
+        author: Assignment | None,
+    ) -> Judging | None:  # fmt: skip
+        """Return who scores or chooses, where somebody does."""
+        if part.judge is not None or part.type == "best_of_n":
+            return self._judge(task_id, part.judge or DEFAULT_JUDGE, author, "collaborate")
+        if method == "judge" or part.on_disagree == "judge":
+            names = {m.assignment.llm for m in members}
+            chosen, note = self._assigner.judge(task_id, None, author, other=True, apart=names)
+            if note:
+                self._note(note)
+            return Judging(assignment=chosen)
+        return None
+
+    def _combiner(
+        self, task_id: str, task: Task, part: Collaborate, method: str, author: Assignment | None
+    ) -> Assignment | None:
+        if method != "synthesis":
+            return None
+        if part.synthesizer is None:
+            return author
+        return self._assigner.assigned(task_id, task, part.synthesizer)
+
+    def _strong(self, task_id: str, task: Task, part: Collaborate) -> Assignment | None:
+        if part.type != "cascade" or part.strong is None:
+            return None
+        return self._assigner.assigned(task_id, task, part.strong)
+
+    def _warn(self, task_id: str, part: Collaborate, together: Collaborating) -> None:
+        """Say before anything is spent where a cascade costs more than its strong LLM."""
+        if part.type != "cascade" or together.strong is None:
+            return
+        limit = break_even(
+            [self._assigner.typical_usd(m.assignment.llm) for m in together.members],
+            self._assigner.typical_usd(together.strong.llm),
+        )
+        self._note(f"Task {task_id!r}: {limit.said}")

@@ -1,0 +1,1 @@
+"""Many answers into one: votes, reliabilities without labels, medoids, rankings, cascades."""

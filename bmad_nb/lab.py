@@ -1,0 +1,486 @@
+"""The laboratory: ways to use several LLMs, tried on recorded answers; nobody is asked.
+
+Tables are DataFrames: `queries` with a row for each question (`query_id`), `calls` with a row for
+each question and LLM (`query_id`, `model` or `llm`, `answer` or `response`, and where known `score`
+in [0, 1] and `cost_usd`).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from bmad_nb.answers.canonical import KINDS, Kind, canonical, kind_of
+from bmad_nb.answers.extracting import final_answer
+from bmad_nb.consensus import calibration, pools
+from bmad_nb.consensus.cascades import BreakEven, break_even
+from bmad_nb.consensus.dawid_skene import WRONG, Fit, dawid_skene
+from bmad_nb.consensus.medoid import Embed, medoid
+from bmad_nb.consensus.voting import Tally, agreement, log_odds, tally
+from bmad_nb.errors import Advice, UnknownName, UsageProblem
+from bmad_nb.render.stats import paired
+
+METHODS = ("majority", "weighted", "dawid_skene", "medoid")
+"""Ways to make one answer of recorded ones; others ask an LLM."""
+SHRINKING = 20
+"""Scored answers that the mean of all LLMs counts for, in the accuracy of one."""
+
+
+def consensus(
+    queries: pd.DataFrame,
+    calls: pd.DataFrame,
+    *,
+    llms: Sequence[str] | None = None,
+    method: str = "majority",
+    weights: Mapping[str, float] | None = None,
+    history: pd.DataFrame | None = None,
+    kind: Kind = "auto",
+    quorum: int = 1,
+    wrong: int = WRONG,
+    embed: Embed | None = None,
+) -> pd.DataFrame:
+    """Return what several LLMs say together, a row for each query.
+
+    Scores of `calls` never decide an answer or a confidence. They are used for two things that are
+    said as measured: the column `score`, and the advice whether to vote at all.
+
+    Args:
+        queries: the questions; their order is that of the result.
+        calls: recorded answers; where there is no column `answer` it is extracted from `response`.
+        llms: who votes; everybody if None.
+        method: `majority`; `weighted` by log odds of accuracy, from `weights` or `history`;
+            `dawid_skene`, which learns the reliability of each LLM from the answers alone;
+            `medoid`, the most typical of free texts.
+        weights: weight of each LLM, for `weighted`.
+        history: other scored calls (columns as in `calls`); `weighted` learns accuracies from it,
+            and confidences are calibrated on it.
+        kind: what answers are; see `bmad_nb.answers.canonical`. `auto` looks at them.
+        quorum: least answers of a query; with fewer there is no answer.
+        wrong: wrong answers that a question can have; choices less one. For `dawid_skene`.
+        embed: vectors of texts, for `medoid`.
+
+    Returns:
+        `query_id`, `answer` (as the LLM in `llm` wrote it; null without a quorum), `llm` (who gave
+        it), `confidence` in [0, 1], `calibrated` (whether history was there to calibrate it),
+        `agreement` (share of pairs of LLMs with equal answers), `support` (who gave it), `dissent`
+        (other answers and who gave them), `tied`, `cost_usd` of all calls together, `score` where
+        calls have one, and `advice`, the same for all rows: whether to vote among these LLMs at
+        all. `attrs["reliability"]` has what `dawid_skene` learned, `attrs["vote"]` is False where
+        one LLM alone is the better choice, `attrs["best"]` names it.
+
+    Raises:
+        UsageProblem: a column is missing, or weights are.
+        UnknownName: a method or an LLM that is not there.
+
+    Warns:
+        Advice: one LLM alone is better than this vote.
+    """
+    if method not in METHODS:
+        raise UnknownName("method of consensus over recorded answers", method, METHODS)
+    table = _Table.of(queries, calls, llms, kind)
+    fit = dawid_skene([each.votes for each in table.rows], wrong=wrong)
+    way = _Way(method, _weights(method, weights, history, table, fit), wrong, embed)
+    reading = _calibrated_on(history, table, way)
+    rows = [
+        _as_row(table, row, _one(way, row, posterior), reading, quorum)
+        for row, posterior in zip(table.rows, fit.posteriors, strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=_COLUMNS)
+    advice = _advice(table, frame, fit)
+    frame["advice"] = advice.said
+    frame.attrs |= {
+        "method": method, "kind": table.kind, "vote": advice.vote, "best": advice.best,
+        "advice": advice.said, "basis": advice.basis, "reliability": dict(fit.reliability),
+    }  # fmt: skip
+    if not advice.vote:
+        warnings.warn(advice.said, Advice, stacklevel=2)
+    return frame
+
+
+_COLUMNS = [
+    "query_id", "answer", "llm", "confidence", "calibrated", "agreement", "support", "dissent",
+    "tied", "cost_usd", "score",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The answers to one query."""
+
+    query_id: Any
+    votes: dict[str, str | None]
+    raw: dict[str, str | None]
+    scores: dict[str, float]
+    cost_usd: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    llms: list[str]
+    rows: list[_Row]
+    kind: Kind
+    has_scores: bool = field(default=False)
+
+    @classmethod
+    def of(
+        cls, queries: pd.DataFrame, calls: pd.DataFrame, llms: Sequence[str] | None, kind: Kind
+    ) -> _Table:
+        """Read tables.
+
+        Raises:
+            UsageProblem: a column is missing.
+            UnknownName: an LLM has no call.
+        """
+        if kind not in KINDS:
+            raise UnknownName("kind of answers", kind, KINDS)
+        _need(queries, "queries", "query_id")
+        _need(calls, "calls", "query_id")
+        named = "model" if "model" in calls.columns else "llm"
+        _need(calls, "calls", named)
+        if "answer" not in calls.columns:
+            _need(calls, "calls", "response")
+        there = sorted(str(each) for each in calls[named].unique())
+        for name in llms or ():
+            if name not in there:
+                raise UnknownName("LLM in these calls", name, there)
+        wanted = list(dict.fromkeys(llms)) if llms else there
+        mine = calls[calls[named].isin(wanted)]
+        if mine.duplicated(["query_id", named]).any():
+            raise UsageProblem(
+                "The calls have two rows for one query and LLM.", hint="Keep one of them."
+            )
+        raw = _answers(mine, kind)
+        kind = kind_of(raw) if kind == "auto" else kind
+        found: dict[Any, _Row] = {q: _Row(q, {}, {}, {}, {}) for q in queries["query_id"]}
+        columns = (mine["query_id"], mine[named], raw, _numbers(mine, "score"),
+                   _numbers(mine, "cost_usd"))  # fmt: skip
+        for query, llm, answer, score, cost in zip(*columns, strict=True):
+            row = found.get(query)
+            if row is not None:
+                row.raw[llm], row.votes[llm] = answer, canonical(answer, kind)
+                row.cost_usd[llm] = cost
+                if not math.isnan(score):
+                    row.scores[llm] = score
+        rows = list(found.values())
+        has_scores = bool(rows) and all(len(row.scores) == len(row.raw) > 0 for row in rows)
+        return cls(wanted, rows, kind, has_scores)
+
+
+def _need(frame: pd.DataFrame, name: str, column: str) -> None:
+    if column not in frame.columns:
+        raise UsageProblem(
+            f"The table of {name} has no column {column!r}.",
+            hint=f"It has: {', '.join(map(str, frame.columns))}.",
+        )
+
+
+def _answers(calls: pd.DataFrame, kind: Kind) -> list[str | None]:
+    if "answer" in calls.columns:
+        return [each if isinstance(each, str) else _text(each) for each in calls["answer"]]
+    responses = [each if isinstance(each, str) else None for each in calls["response"]]
+    return [final_answer(each, kind) for each in responses]
+
+
+def _text(value: Any) -> str | None:
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return None if missing or value is pd.NA else str(value)
+
+
+def _numbers(calls: pd.DataFrame, column: str) -> list[float]:
+    if column not in calls.columns:
+        return [math.nan] * len(calls)
+    return [float(each) for each in pd.to_numeric(calls[column], errors="coerce")]
+
+
+# --- one query ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    tally: Tally
+    confidence: float
+    voter: str = ""
+    """Whose text it is, where texts are compared and not answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one answer is made of several."""
+
+    method: str
+    weights: Mapping[str, float] | None
+    wrong: int
+    embed: Embed | None
+
+
+def _one(way: _Way, row: _Row, posterior: Mapping[str, float]) -> _Found:
+    method, weight = way.method, way.weights
+    if method == "medoid":
+        chosen = medoid(row.raw, weight, way.embed)
+        others = {each[0]: each for each in chosen.others}
+        known = len(chosen.group) + sum(map(len, others.values()))
+        share = len(chosen.group) / known if known else 0.0
+        answer = row.raw.get(chosen.voter) if chosen.voter else None
+        names = {row.raw[each] or "": who for each, who in others.items()}
+        return _Found(Tally(answer, share, chosen.group, names), share, chosen.voter)
+    vote = tally(row.votes, weight)
+    if method == "majority" and vote.tied:
+        best = max(vote.tied, key=lambda answer: (posterior.get(answer, 0.0), answer))
+        vote = _with_answer(vote, row.votes, best)
+    if method != "dawid_skene" or vote.answer is None:
+        return _Found(vote, vote.share)
+    best = max(sorted(posterior), key=lambda answer: posterior[answer])
+    return _Found(_with_answer(vote, row.votes, best), posterior[best])
+
+
+def _with_answer(vote: Tally, votes: Mapping[str, str | None], answer: str) -> Tally:
+    """Return a vote with another answer as its result."""
+    supporters: dict[str, list[str]] = {}
+    for voter in sorted(votes):
+        if (said := votes[voter]) is not None:
+            supporters.setdefault(said, []).append(voter)
+    order = sorted(supporters, key=lambda each: (-len(supporters[each]), each))
+    known = sum(map(len, supporters.values()))
+    return Tally(
+        answer, len(supporters[answer]) / known, tuple(supporters[answer]),
+        {each: tuple(supporters[each]) for each in order if each != answer},
+        vote.abstained, vote.tied,
+    )  # fmt: skip
+
+
+def _as_row(
+    table: _Table,
+    row: _Row,
+    found: _Found,
+    reading: calibration.Calibration | None,
+    quorum: int,
+) -> dict[str, Any]:
+    vote = found.tally
+    missing = [llm for llm in table.llms if llm not in row.cost_usd]
+    costs = [row.cost_usd[llm] for llm in table.llms if llm in row.cost_usd]
+    decided = vote.answer is not None and vote.voters >= quorum
+    llm = found.voter or (vote.support[0] if vote.support else "")
+    scores = [row.scores[voter] for voter in vote.support if voter in row.scores]
+    if found.voter:
+        scores = [row.scores[found.voter]] if found.voter in row.scores else []
+    confidence = found.confidence if reading is None else reading(found.confidence)
+    score = fmean(scores) if scores and decided else (0.0 if table.has_scores else math.nan)
+    return {
+        "query_id": row.query_id,
+        "answer": row.raw[llm] if decided else None,
+        "llm": llm if decided else None,
+        "confidence": confidence if decided else 0.0,
+        "calibrated": reading is not None,
+        "agreement": agreement(row.votes),
+        "support": vote.support if decided else (),
+        "dissent": {row.raw[who[0]]: who for who in vote.dissent.values()},
+        "tied": bool(vote.tied),
+        "cost_usd": sum(costs) if costs and not missing else math.nan,
+        "score": score,
+    }
+
+
+# --- what is learned from scores ------------------------------------------------------------------
+
+
+def accuracies(calls: pd.DataFrame, llms: Sequence[str]) -> dict[str, float]:
+    """Return how often each LLM was right, shrunk to the mean of all where little is known.
+
+    Args:
+        calls: scored calls, columns `model` or `llm` and `score`.
+        llms: whose.
+
+    Raises:
+        UsageProblem: no call has a score.
+    """
+    named = "model" if "model" in calls.columns else "llm"
+    _need(calls, "history", named)
+    _need(calls, "history", "score")
+    scored = calls[calls[named].isin(llms)].dropna(subset=["score"])
+    if scored.empty:
+        raise UsageProblem("The history has no score of these LLMs.", hint="Give scored calls.")
+    mean = float(scored["score"].mean())
+    sums = scored.groupby(named)["score"].agg(["sum", "count"])
+    found = {}
+    for llm in llms:
+        total, count = map(float, sums.loc[llm]) if llm in sums.index else (0.0, 0.0)
+        found[llm] = (total + SHRINKING * mean) / (count + SHRINKING)
+    return found
+
+
+def _weights(
+    method: str,
+    weights: Mapping[str, float] | None,
+    history: pd.DataFrame | None,
+    table: _Table,
+    fit: Fit,
+) -> Mapping[str, float] | None:
+    if weights is not None:
+        for name, each in weights.items():
+            if isinstance(each, bool) or not each >= 0 or not math.isfinite(each):
+                raise UsageProblem(f"The weight of {name} is {each!r}.", hint="Give a number.")
+            if name not in table.llms:
+                raise UnknownName("LLM that votes", name, table.llms)
+        return weights
+    if method == "weighted":
+        if history is None:
+            raise UsageProblem(
+                "A weighted vote needs to know whose word counts how much.",
+                hint="Give weights= or history= (scored calls), or use method='dawid_skene'.",
+            )
+        known = accuracies(history, table.llms)
+        return {llm: log_odds(p, WRONG + 1) for llm, p in known.items()}
+    if method == "dawid_skene":
+        return {llm: log_odds(p, WRONG + 1) for llm, p in fit.reliability.items()}
+    return None
+
+
+def _calibrated_on(
+    history: pd.DataFrame | None, table: _Table, way: _Way
+) -> calibration.Calibration | None:
+    """Return how confidences are to be read, from the same vote on the history."""
+    if history is None or "query_id" not in history.columns:
+        return None
+    asked = history[["query_id"]].drop_duplicates()
+    past = _Table.of(asked, history, [llm for llm in table.llms if llm in _names(history)] or None,
+                     table.kind)  # fmt: skip
+    fit = dawid_skene([each.votes for each in past.rows], wrong=way.wrong)
+    pairs = []
+    for row, posterior in zip(past.rows, fit.posteriors, strict=True):
+        found = _one(way, row, posterior)
+        scores = [row.scores[voter] for voter in found.tally.support if voter in row.scores]
+        if scores:
+            pairs.append((found.confidence, fmean(scores)))
+    return calibration.calibrated([c for c, _ in pairs], [s for _, s in pairs])
+
+
+def _names(calls: pd.DataFrame) -> set[str]:
+    return {str(each) for each in calls["model" if "model" in calls.columns else "llm"].unique()}
+
+
+def _advice(table: _Table, frame: pd.DataFrame, fit: Fit) -> pools.Advice:
+    """Return whether to vote: from scores where all calls have one, else from answers alone."""
+    guessed = pools.advised(fit.reliability, len(table.rows))
+    if not table.has_scores or not guessed.vote:
+        return guessed
+    members = {llm: [row.scores.get(llm, 0.0) for row in table.rows] for llm in table.llms}
+    found = pools.measured([float(each) for each in frame["score"]], members)
+    return guessed if found.basis == "unknown" else found
+
+
+# --- a cascade ------------------------------------------------------------------------------------
+
+
+def cascade(
+    queries: pd.DataFrame,
+    calls: pd.DataFrame,
+    *,
+    cheap: Sequence[str],
+    strong: str,
+    accept: float = 1.0,
+    kind: Kind = "auto",
+) -> pd.DataFrame:
+    """Return what comes of asking cheap LLMs first, and the strong one where they do not agree.
+
+    Args:
+        queries: the questions.
+        calls: recorded answers, with `cost_usd`.
+        cheap: two or more LLMs that are always asked.
+        strong: who is asked where they do not agree.
+        accept: least share in (0, 1] of the cheap ones that must give the same answer.
+        kind: what answers are; see `consensus`.
+
+    Returns:
+        `query_id`, `answer`, `llm` (whose answer it is), `accepted`, `agreement`, `cost_usd` of all
+        calls that were made, `strong_cost_usd` (what the strong LLM alone costs), and where calls
+        have scores `score` and `strong_score`. In `attrs`: `accept_rate`, `cost_share` (of the
+        strong LLM's cost), `break_even` (least accept rate that pays), `pays`, `warning` (empty
+        where it pays), `said` (one sentence), and with scores `difference`, `low`, `high`: the
+        cascade's score less the strong LLM's with its paired 95 % interval.
+
+    Raises:
+        UsageProblem: a column is missing, or `cheap` are not several.
+
+    Warns:
+        Advice: it costs more than the strong LLM alone. Where costs alone say so it is said before
+            any answer is looked at.
+    """
+    if len(set(cheap)) < 2 or strong in cheap:
+        raise UsageProblem(
+            "A cascade by agreement needs two cheap LLMs and another, strong one.",
+            hint="Give cheap=['a', 'b'], strong='c'.",
+        )
+    if not 0 < accept <= 1:
+        raise UsageProblem(f"accept is {accept!r}.", hint="It is a share over 0, at most 1.")
+    table = _Table.of(queries, calls, [*cheap, strong], kind)
+    limit = break_even([_mean_cost(table, llm) for llm in cheap], _mean_cost(table, strong))
+    if limit.is_doubtful:
+        warnings.warn(limit.said, Advice, stacklevel=2)
+    rows = [_cascaded(table, row, cheap, strong, accept) for row in table.rows]
+    frame = pd.DataFrame(rows)
+    frame.attrs |= _summed(frame, limit)
+    if frame.attrs["warning"] and not limit.is_doubtful:
+        warnings.warn(frame.attrs["warning"], Advice, stacklevel=2)
+    return frame
+
+
+def _mean_cost(table: _Table, llm: str) -> float | None:
+    costs = [row.cost_usd.get(llm, math.nan) for row in table.rows]
+    known = [each for each in costs if not math.isnan(each)]
+    return fmean(known) if known else None
+
+
+def _cascaded(
+    table: _Table, row: _Row, cheap: Sequence[str], strong: str, accept: float
+) -> dict[str, Any]:
+    votes = {llm: row.votes.get(llm) for llm in cheap}
+    vote = tally(votes)
+    accepted = len(vote.support) > 1 and len(vote.support) >= accept * len(cheap) - 1e-9
+    llm = vote.support[0] if accepted else strong
+    asked = cheap if accepted else (*cheap, strong)
+    costs = [row.cost_usd.get(each, math.nan) for each in asked]
+    found = {
+        "query_id": row.query_id,
+        "answer": row.raw.get(llm),
+        "llm": llm,
+        "accepted": accepted,
+        "agreement": agreement(votes),
+        "cost_usd": sum(costs),
+        "strong_cost_usd": row.cost_usd.get(strong, math.nan),
+    }
+    if table.has_scores:
+        found |= {"score": row.scores.get(llm, 0.0), "strong_score": row.scores.get(strong, 0.0)}
+    return found
+
+
+def _summed(frame: pd.DataFrame, limit: BreakEven) -> dict[str, Any]:
+    accepted = float(frame["accepted"].mean()) if len(frame) else 0.0
+    both = frame.dropna(subset=["cost_usd", "strong_cost_usd"])
+    strong = float(both["strong_cost_usd"].sum())
+    share = float(both["cost_usd"].sum()) / strong if strong else math.nan
+    pays = None if math.isnan(share) else share < 1
+    said = f"{limit.said} They agree on {accepted:.0%}."
+    if pays is not None:
+        said += f" It costs {share:.0%} of what the strong LLM alone costs."
+    warning = said if pays is False else ""
+    found = {
+        "accept_rate": accepted, "cost_share": share, "break_even": limit.accept_rate,
+        "pays": pays,
+    }  # fmt: skip
+    if "score" in frame.columns and len(frame):
+        scores = [float(each) for each in frame["score"]]
+        alone = [float(each) for each in frame["strong_score"]]
+        (gap,) = paired(scores, {"strong": alone}).differences
+        found |= {"difference": gap.mean, "low": gap.low, "high": gap.high}
+        verdict = "" if gap.shown else ", no difference shown"
+        said += (
+            f" It is right in {fmean(scores):.1%}, the strong LLM in {fmean(alone):.1%}: "
+            f"{100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]{verdict}."
+        )
+    return {**found, "warning": warning, "said": said}
