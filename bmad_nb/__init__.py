@@ -48,6 +48,9 @@ _HOME = {
     "enable_nested_asyncio": "bmad_nb._loop",
 }
 
+_ROOMS = ("lab",)
+"""Modules that are found as `bmad_nb.NAME` without an import of their own."""
+
 __all__ = [
     "LLM",
     "BmadError",
@@ -76,11 +79,13 @@ __all__ = [
     "ask",
     "compare",
     "enable_nested_asyncio",
+    "lab",
     "load",
     "run",
 ]
 
 if TYPE_CHECKING:
+    from bmad_nb import lab
     from bmad_nb._loop import enable_nested_asyncio
     from bmad_nb.errors import (
         BmadError,
@@ -106,6 +111,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
+    if name in _ROOMS:
+        return importlib.import_module(f"bmad_nb.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'bmad_nb' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

@@ -11,7 +11,7 @@ from bmad_nb.errors import UnknownName, Unroutable, UsageProblem
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.llms.families import family_of
 from bmad_nb.messages import Scalar
-from bmad_nb.plan import Assignment
+from bmad_nb.plan_parts import Assignment
 from bmad_nb.routers.base import Candidate, Choice, Demand, Router, passing
 from bmad_nb.routers.capability import Capability
 from bmad_nb.routers.cheapest import Cheapest
@@ -29,8 +29,6 @@ _PREFER = {"cheapest": "cheapest", "best": "capability", "fastest": "fastest",
            "balanced": "balanced"}  # fmt: skip
 _OBJECTIVES = {"cost_optimized": "cheapest", "latency_optimized": "fastest", "balanced": "balanced"}
 """The router that serves an objective; `priority_first` says nothing about LLMs."""
-TYPICAL_TOKENS = 500
-"""Tokens of a prompt, and of an answer, where nothing is known of them."""
 MOST_HEALERS = 2
 """Other LLMs that the adaptive strategy tries where one fails."""
 
@@ -214,13 +212,6 @@ class Assigner:
         if not skills or not wanted:
             return None
         return sum(skills.get(name, 0.0) for name in wanted) / len(wanted)
-
-    def typical_usd(self, llm: str) -> float | None:
-        """Return US dollars of a call of ordinary length; None where its price is unknown."""
-        price = self._catalog.price(self._catalog.llm(llm).card)
-        if price is None:
-            return None
-        return float(price.input_usd_per_mtok + price.output_usd_per_mtok) * TYPICAL_TOKENS / 1e6
 
     def _ready(self, *, simulated: bool = False) -> list[str]:
         """Return the LLMs that could be asked now: the real ones, or the simulated ones."""

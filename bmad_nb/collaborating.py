@@ -8,8 +8,9 @@ from typing import Any
 from bmad_nb.assigning import Assigner
 from bmad_nb.consensus.cascades import break_even
 from bmad_nb.consensus.voting import log_odds
+from bmad_nb.llms.catalog import Catalog
 from bmad_nb.patterns.members import deciding_field
-from bmad_nb.plan import Assignment, Collaborating, Judging, Member
+from bmad_nb.plan_parts import Assignment, Collaborating, Judging, Member
 from bmad_nb.workflow import output
 from bmad_nb.workflow.model import Task
 from bmad_nb.workflow.parts import Collaborate, Judge
@@ -20,6 +21,8 @@ DEFAULT_METHODS: dict[str, Any] = {"ensemble": "synthesis", "debate": "judge"}
 """How answers become one where no method is named; else by majority."""
 DEFAULT_ROUNDS = {"consensus": 2, "debate": 2}
 """Most rounds where none is named; else one."""
+TYPICAL_TOKENS = 500
+"""Tokens of a prompt, and of an answer, where nothing is known of them."""
 DEFAULT_THRESHOLD = 0.6
 """Share of the vote that a consensus wants where neither it nor a method is named."""
 
@@ -29,15 +32,21 @@ class Collaborations:
 
     Args:
         assigner: assigns LLMs.
+        catalog: what they cost.
         judge: reads who scores.
         note: called with what a reader should know.
     """
 
     def __init__(
-        self, assigner: Assigner, judge: Callable[..., Judging], note: Callable[[str], Any]
+        self,
+        assigner: Assigner,
+        catalog: Catalog,
+        judge: Callable[..., Judging],
+        note: Callable[[str], Any],
     ) -> None:
         """Read nothing yet."""
-        self._assigner, self._judge, self._note = assigner, judge, note
+        self._assigner, self._catalog = assigner, catalog
+        self._judge, self._note = judge, note
 
     def of(self, task_id: str, task: Task, author: Assignment | None) -> Collaborating | None:
         """Return who works on a task together, and how; None where it is one LLM's."""
@@ -167,12 +176,19 @@ class Collaborations:
             return None
         return self._assigner.assigned(task_id, task, part.strong)
 
+    def _typical_usd(self, llm: str) -> float | None:
+        """Return US dollars of a call of ordinary length; None where its price is unknown."""
+        price = self._catalog.price(self._catalog.llm(llm).card)
+        if price is None:
+            return None
+        return float(price.input_usd_per_mtok + price.output_usd_per_mtok) * TYPICAL_TOKENS / 1e6
+
     def _warn(self, task_id: str, part: Collaborate, together: Collaborating) -> None:
         """Say before anything is spent where a cascade costs more than its strong LLM."""
         if part.type != "cascade" or together.strong is None:
             return
         limit = break_even(
-            [self._assigner.typical_usd(m.assignment.llm) for m in together.members],
-            self._assigner.typical_usd(together.strong.llm),
+            [self._typical_usd(m.assignment.llm) for m in together.members],
+            self._typical_usd(together.strong.llm),
         )
         self._note(f"Task {task_id!r}: {limit.said}")

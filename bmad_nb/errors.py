@@ -65,10 +65,6 @@ class BmadError(Exception):
         return [f"{type(self).__name__}: {self.what}", *([self.hint] if self.hint else [])]
 
 
-class Advice(UserWarning):
-    """What would be better, said before it costs anything."""
-
-
 class UsageProblem(BmadError):
     """A command, an option or an argument cannot be used as it was given."""
 
@@ -117,12 +113,7 @@ class Problem(NamedTuple):
 
 
 class DefinitionError(WorkflowError):
-    """A definition is wrong; every problem is said at once.
-
-    Args:
-        problems: what is wrong.
-        name: what it is wrong in, such as a file's name.
-    """
+    """A definition is wrong, in the file `name` if it came from one; all `problems` are said."""
 
     def __init__(self, problems: Sequence[Problem], name: str = "") -> None:
         """Say the problem if it is one, else list at most twenty."""
@@ -159,12 +150,7 @@ class Unroutable(WorkflowError):
 
 
 class NotRunnable(WorkflowError):
-    """A definition is sound, but something is missing before it can be run here.
-
-    Args:
-        workflow: its id.
-        missing: what is missing, each a sentence.
-    """
+    """A workflow is sound, but cannot be run here before `missing`, a sentence each, is there."""
 
     def __init__(self, workflow: str, missing: Sequence[str]) -> None:
         """Name everything that is missing at once."""

@@ -138,6 +138,22 @@ USE = (
 )
 """Columns of the use frame: a row whenever a call begins or ends."""
 
+MEMBERS = (
+    Column("task", "string", "", "the task that several LLMs worked on"),
+    Column("name", "string", "", "the member: its LLM, #2 behind a second sample, or an expert"),
+    Column("llm", "string", "", "id of the LLM that answered"),
+    Column("state", "string", "", "done, failed or skipped"),
+    Column("answer", "string", "", "its short answer, as it was counted"),
+    Column("score", "float64", "0 to 1", "score of its answer, where answers are scored"),
+    Column("weight", "float64", "", "what its vote counts"),
+    Column("taken", "bool", "", "its answer is the result"),
+    Column("agrees", "bool", "", "it gave the same answer as the result"),
+    Column("cost_usd", "float64", "USD", "cost in this run; 0 from the store"),
+    Column("simulated", "bool", "", "its answer is invented"),
+    Column("error", "string", "", "why it gave none"),
+)
+"""Columns of the members frame: a row for each LLM of a task that several worked on."""
+
 _PRICES = ("input_usd_per_mtok", "output_usd_per_mtok")
 _COMPUTED = {"answer", "prompt", *_PRICES}
 STORED_COLUMNS = (*(c.name for c in CALLS if c.name not in _COMPUTED), "price")
@@ -223,6 +239,25 @@ def parts(
         values["cost_usd"] = None if row.cost_usd is None else float(row.cost_usd)
         found.append(values)
     return _frame(PARTS, {c.name: [each[c.name] for each in found] for c in PARTS})
+
+
+def members(rows: Iterable[TaskRow]) -> pd.DataFrame:
+    """Return a row for each member of the tasks that several LLMs worked on; see `MEMBERS`."""
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        facts = row.facts or {}
+        found += [
+            {c.name: each.get(c.name) for c in MEMBERS}
+            | {
+                "task": row.task,
+                "taken": each["name"] == facts.get("chosen"),
+                "agrees": each["name"] in facts.get("support", ()),
+                "simulated": bool(each.get("simulated")),
+                "error": each.get("error") or each.get("skipped_because"),
+            }
+            for each in facts.get("members", ())
+        ]
+    return _frame(MEMBERS, {c.name: [each[c.name] for each in found] for c in MEMBERS})
 
 
 def use(calls: Sequence[CallRow]) -> pd.DataFrame:

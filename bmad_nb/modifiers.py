@@ -8,7 +8,7 @@ from typing import Any
 from bmad_nb.assigning import Assigner
 from bmad_nb.collaborating import DEFAULT_JUDGE, Collaborations
 from bmad_nb.llms.catalog import Catalog
-from bmad_nb.plan import (
+from bmad_nb.plan_parts import (
     Asserting,
     Assignment,
     Cascading,
@@ -46,7 +46,7 @@ class Modifiers:
         """Read nothing yet."""
         self._assigner, self._catalog, self._engine = assigner, catalog, engine
         self._function, self._note = function, note
-        self._collaborations = Collaborations(assigner, self._judge, note)
+        self._collaborations = Collaborations(assigner, catalog, self._judge, note)
 
     def of(self, task_id: str, task: Task, author: Assignment | None) -> dict[str, Any]:
         """Return the fields of the step of a task that is given to `author`."""

@@ -15,17 +15,8 @@ from bmad_nb.errors import UnknownName
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.messages import fingerprint
 from bmad_nb.modifiers import Modifiers
-from bmad_nb.plan import (
-    PRIORITIES,
-    Assignment,
-    Fallback,
-    Plan,
-    Retries,
-    RunLimits,
-    Step,
-    TaskLimits,
-    written_order,
-)
+from bmad_nb.plan import PRIORITIES, Plan, Step, written_order
+from bmad_nb.plan_parts import Assignment, Fallback, Retries, RunLimits, TaskLimits
 from bmad_nb.reducers import FREE
 from bmad_nb.routers.base import Router
 from bmad_nb.settings import EngineSettings

@@ -18,6 +18,7 @@ from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.base import LLM, Card
 from bmad_nb.llms.function import FunctionLLM
 from bmad_nb.messages import Price
+from bmad_nb.question import Together
 from bmad_nb.results import Comparison, Result
 from bmad_nb.running import Definition
 from bmad_nb.runs.batch import notes
@@ -46,7 +47,7 @@ def _close_later(store: Store) -> None:
     threading.Thread(target=store.close, name="bmad-close", daemon=True).start()
 
 
-class Workspace(Asking, Steering):
+class Workspace(Asking, Together, Steering):
     """LLMs, a store and a budget.
 
     Args:

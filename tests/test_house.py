@@ -28,13 +28,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bmad_nb"
 
 FLOORS = (
-    "errors secrets messages expressions prompts documents workflow plan events state outcome render",
+    "errors secrets messages expressions prompts documents workflow plan_parts plan events state outcome render",
     "settings pricing budget images options parse reducers",
     "llms",
     "answers consensus routers scorers store",
     "patterns assigning collaborating modifiers planner grid frames calls steps",
     "engine forecast charts",
-    "results runs asking running steering workspace original lab",
+    "results runs asking running question steering workspace original lab",
     "verbs",
     "magics cli __main__ __init__",
 )
@@ -248,10 +248,10 @@ def test_the_engine_is_thin() -> None:
 def test_all_names_what_can_be_imported() -> None:
     """`bmad_nb.__all__` equals its table of homes, and each name has a docstring of its own."""
     names = set(bmad_nb.__all__)
-    assert names == {*bmad_nb._HOME, "__version__"}
+    assert names == {*bmad_nb._HOME, *bmad_nb._ROOMS, "__version__"}
     assert len(names) == len(bmad_nb.__all__)
     assert sorted(names) == dir(bmad_nb)
-    for name in names - {"__version__"}:
+    for name in names - {"__version__", *bmad_nb._ROOMS}:
         value = getattr(bmad_nb, name)
         assert value is getattr(importlib.import_module(bmad_nb._HOME[name]), name)
         own = value.__dict__.get("__doc__") if isinstance(value, type) else value.__doc__

@@ -11,7 +11,8 @@ import pytest
 
 from bmad_nb import parse
 from bmad_nb.errors import DefinitionError, UnknownName, UsageProblem
-from bmad_nb.plan import Assignment, Plan, assignments
+from bmad_nb.plan import Plan, assignments
+from bmad_nb.plan_parts import Assignment
 from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.routers.base import Choice
 from bmad_nb.workflow.model import Workflow

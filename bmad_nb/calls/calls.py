@@ -19,7 +19,7 @@ from bmad_nb.calls.retries import attempts, error_of
 from bmad_nb.errors import BadAnswer, BmadError, BudgetExceeded, LLMError, TimedOut
 from bmad_nb.events import CallEnded, CallIntended, CallRow, Event, Journal
 from bmad_nb.messages import Completion, Request, Usage, defect_of
-from bmad_nb.plan import Retries
+from bmad_nb.plan_parts import Retries
 
 Now = Callable[[], str]
 ONCE = Retries()

@@ -9,7 +9,7 @@ from typing import TypeVar
 from bmad_nb import errors
 from bmad_nb.errors import BmadError, BudgetExceeded, LLMError
 from bmad_nb.events import CallRow
-from bmad_nb.plan import Retries
+from bmad_nb.plan_parts import Retries
 
 T = TypeVar("T")
 

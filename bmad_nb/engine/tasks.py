@@ -223,7 +223,7 @@ class Tasks:
             )  # fmt: skip
         fields = {name: getattr(taken.row, name) for name in _TAKEN}
         if outcome.is_own_value:
-            fields["value"] = outcome.value
+            fields |= {"value": outcome.value, "call_id": ""}  # its text is not the call's
         elif taken.result.text is not None:
             self._texts[work.name] = taken.result.text
         fields["simulated"] |= work.part_simulated

@@ -13,7 +13,8 @@ from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
 from bmad_nb.patterns.judging import judged
 from bmad_nb.patterns.members import bare, filled, member_part
-from bmad_nb.plan import Collaborating, Judging, Member, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Collaborating, Judging, Member
 
 
 def best_of_n(

@@ -11,7 +11,8 @@ from bmad_nb.errors import TaskFailed, TemplateError
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
 from bmad_nb.patterns.judging import judged
-from bmad_nb.plan import Checking, Question, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Checking, Question
 
 MOST_RETRIES = 2
 """How often an LLM is told what its answer lacks."""

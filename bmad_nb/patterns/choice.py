@@ -16,7 +16,8 @@ from bmad_nb.patterns.mapping import mapping
 from bmad_nb.patterns.peer_review import peer_review
 from bmad_nb.patterns.refinement import refinement
 from bmad_nb.patterns.together import together
-from bmad_nb.plan import Collaborating, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Collaborating
 
 Collaboration = Callable[[Step, Collaborating, Mapping[str, Any], tuple[Message, ...]], Working]
 """Begins the work of several LLMs on one task."""

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from bmad_nb.consensus.ranking import borda
 from bmad_nb.patterns.base import Part, Parts, Reply
 from bmad_nb.patterns.members import question_part
-from bmad_nb.plan import Assignment, Member, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Assignment, Member
 from bmad_nb.scorers.fencing import LETTERS, presented
 
 _CHOOSE = (

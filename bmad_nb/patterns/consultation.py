@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,8 @@ from bmad_nb import expressions
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Working
 from bmad_nb.patterns.members import bare, filled, member_part
-from bmad_nb.plan import Collaborating, Member, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Collaborating, Member
 from bmad_nb.scorers.fencing import addresses_judge, mark_of
 
 _ASKED = (
@@ -66,7 +68,7 @@ def consultation(
              "cost_usd": None if reply.row.cost_usd is None else float(reply.row.cost_usd),
              "simulated": reply.row.simulated}
         )  # fmt: skip
-    said = (*first, Message("user", _ASKED.format(notes=_shown(notes)))) if notes else first
+    said = (*first[:-1], _with_notes(first[-1], notes)) if notes else first
     own = bare(step, fallbacks=step.fallbacks)
     (answer,) = yield Parts([Part(".answer", own, {}, said)])
     text = answer.result.spelled if answer.is_done else ""
@@ -80,6 +82,11 @@ def consultation(
         **({"flagged": flagged} if flagged else {}),
     }
     return Outcome(taken=answer, facts=facts)
+
+
+def _with_notes(asked: Message, notes: Mapping[str, str]) -> Message:
+    text = f"{asked.text}\n\n{_ASKED.format(notes=_shown(notes))}"
+    return dataclasses.replace(asked, text=text)
 
 
 def _shown(notes: Mapping[str, str]) -> str:

@@ -15,7 +15,8 @@ from bmad_nb.consensus.voting import agreement, tally
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
 from bmad_nb.patterns.members import ballot, bare, filled, member_part, rows_of
-from bmad_nb.plan import Cascading, Collaborating, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Cascading, Collaborating
 
 
 def cascade(

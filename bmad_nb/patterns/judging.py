@@ -11,7 +11,8 @@ from bmad_nb.errors import BmadError, TaskFailed
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Part, Parts, Reply
 from bmad_nb.patterns.members import bare
-from bmad_nb.plan import Assignment, Judging, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Assignment, Judging
 from bmad_nb.scorers.fencing import addresses_judge
 from bmad_nb.scorers.judge import SCHEMA, judgement
 

@@ -10,7 +10,8 @@ from bmad_nb import prompts
 from bmad_nb.errors import TaskFailed
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Working
-from bmad_nb.plan import Reducing, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Reducing
 
 BYTES_PER_TOKEN = 3
 """A token of text is rarely less than this in UTF-8, so that a prompt of so many bytes fits."""

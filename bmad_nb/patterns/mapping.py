@@ -9,7 +9,8 @@ from typing import Any
 from bmad_nb import expressions, prompts
 from bmad_nb.errors import TaskFailed
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
-from bmad_nb.plan import Repeat, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Repeat
 
 _MOST_KEY = 80
 

@@ -12,7 +12,8 @@ from bmad_nb.answers.extracting import final_answer
 from bmad_nb.consensus.medoid import medoid
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Part, Reply
-from bmad_nb.plan import Assignment, Collaborating, Member, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Assignment, Collaborating, Member
 
 SHORT = 160
 """Characters of a text in one line that counts as an answer by itself; a longer one is prose."""

@@ -13,7 +13,8 @@ from bmad_nb.errors import TaskFailed
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Parts, Working
 from bmad_nb.patterns.members import question_part, task_of
-from bmad_nb.plan import Collaborating, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Collaborating
 from bmad_nb.scorers.fencing import presented
 
 _MERGE = (

@@ -15,7 +15,8 @@ from bmad_nb.errors import NoQuorum
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
 from bmad_nb.patterns.members import bare, filled, member_part, question_part, task_of
-from bmad_nb.plan import Collaborating, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Collaborating
 from bmad_nb.scorers.fencing import addresses_judge, mark_of
 
 SEVERITIES = ("critical", "major", "minor")

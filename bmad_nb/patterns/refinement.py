@@ -15,7 +15,8 @@ from bmad_nb.errors import TaskFailed
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
 from bmad_nb.patterns.judging import judged
-from bmad_nb.plan import Question, Refining, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Question, Refining
 
 CHOICES = ("accept", "again", "stop")
 """What a person may say of a best draft that is not good enough."""

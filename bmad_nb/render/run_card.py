@@ -66,6 +66,7 @@ from bmad_nb.render.run import (
     workflow_sentence,
 )
 from bmad_nb.render.signs import GLYPHS, LOOKS
+from bmad_nb.render.together import together_html, together_view
 
 _PART = f"padding:14px 20px;border-top:1px solid {LINE}"
 _HEAD = "font-size:11px;opacity:0.72;white-space:nowrap;padding:0 16px 4px 0"
@@ -93,6 +94,7 @@ def run_html(view: RunView) -> str:
         header(origin(view), status, sentence(view), [figures(view)]),
         figure(view.graph),
         _outputs(view),
+        _together(view),
         _tasks(view),
         _spend(view),
         _notes(view.notes),
@@ -119,6 +121,12 @@ def _notes(notes: Iterable[str]) -> Html:
     """Return the sentences that explain a run."""
     lines = [tag("div", each, style=f"{DIM};overflow-wrap:anywhere", dir="auto") for each in notes]
     return _section("Notes", *lines) if lines else Html("")
+
+
+def _together(view: RunView) -> Html:
+    """Return what several LLMs made of each task that is theirs."""
+    found = [each for each in map(together_view, view.tasks) if each is not None]
+    return joined([_section("Several LLMs", together_html(each)) for each in found])
 
 
 def _outputs(view: RunView) -> Html:

@@ -29,6 +29,7 @@ from bmad_nb.render.run import (
 )
 from bmad_nb.render.signs import LOOKS
 from bmad_nb.render.text import WIDTH, table_text
+from bmad_nb.render.together import together_text, together_view
 
 
 def workflow_text(view: WorkflowView) -> str:
@@ -50,6 +51,7 @@ def run_text(view: RunView) -> str:
     blocks = [
         "\n".join([origin(view), f"{sentence(view)}.", figures(view)]),
         *_outputs(view),
+        *[together_text(each) for each in map(together_view, view.tasks) if each is not None],
         *_tasks(view),
         _spend(view),
         "\n".join(_wrapped(each) for each in view.notes),

@@ -10,7 +10,8 @@ from typing import Any
 from bmad_nb import expressions
 from bmad_nb.errors import RunPaused, TaskFailed, TemplateError
 from bmad_nb.events import CallRow, Checkpoint
-from bmad_nb.plan import Asserting, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Asserting
 from bmad_nb.store.journal import Store
 
 

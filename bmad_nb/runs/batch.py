@@ -18,7 +18,7 @@ from bmad_nb.events import CallEnded, CallRow, RunEnded, RunRow, RunStarted, Run
 from bmad_nb.grid import Cell
 from bmad_nb.llms.base import Card
 from bmad_nb.messages import Price, fingerprint
-from bmad_nb.plan import Retries
+from bmad_nb.plan_parts import Retries
 from bmad_nb.results import Result
 from bmad_nb.runs.asks import ask_of, cancel_run, lost, spent
 from bmad_nb.runs.progress import Progress

@@ -28,6 +28,11 @@ def _notes(step: Mapping[str, Any]) -> list[str]:
     """Return what modifies a step, in words."""
     words = {"when": "{}", "map": "for each of {}", "reduce": "of {}", "refine": "until {}"}
     said = [form.format(step[key]) for key, form in words.items() if step.get(key)]
+    part = step.get("collaborate")
+    if part:
+        said.append(f"{part['type']} of {len(part['members'])}")
+    if step.get("cascade"):
+        said.append(f"cascade of {len(step['cascade'])}")
     return said + ([f"checks: {step['checks']}"] if step.get("checks") else [])
 
 
@@ -37,6 +42,8 @@ def _node(step: Mapping[str, Any], row: TaskRow | None, running: set[str]) -> Gr
         note = row.error_kind or (row.when if row.state == "skipped" else "")
         if row.state == "done" and "refine" in step and row.facts:
             note = f"score {row.facts.get('score', 0):.2f}"
+        elif row.state == "done" and "collaborate" in step and row.facts:
+            note = f"agreement {row.facts['agreement']:.2f}" if "agreement" in row.facts else ""
         elif row.state == "done" and "map" in step and isinstance(row.value, Mapping):
             note = f"{len(row.value.get('items', ()))} items"
     state = row.state if row else ("running" if step["id"] in running else "waiting")

@@ -36,7 +36,8 @@ from bmad_nb.events import (
 )
 from bmad_nb.messages import fingerprint
 from bmad_nb.outcome import TaskResult
-from bmad_nb.plan import Assignment, Plan, assignments, root_of
+from bmad_nb.plan import Plan, assignments, root_of
+from bmad_nb.plan_parts import Assignment
 from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.runs.adaptation import Adaptation, order_of, typical_costs, typical_seconds
 from bmad_nb.runs.asks import cancel_run, lost

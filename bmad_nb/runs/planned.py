@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bmad_nb.forecast.ranges import Analysis, Range
-from bmad_nb.plan import Plan, RunLimits, judges_of
+from bmad_nb.plan import Plan, judges_of
+from bmad_nb.plan_parts import RunLimits
 from bmad_nb.render.run import WorkflowView
 from bmad_nb.runs.drawing import graph_of
 from bmad_nb.workflow.model import Workflow

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from bmad_nb.events import PriceChanged, RunPlanned
 from bmad_nb.messages import Price
-from bmad_nb.plan import Assignment, Plan, Step
+from bmad_nb.plan import Plan, Step
+from bmad_nb.plan_parts import Assignment
 from bmad_nb.pricing import PriceBook
 from bmad_nb.store.journal import Store
 

@@ -106,6 +106,13 @@ class Run:
         return frames.calls(list(self.state.calls.values()))
 
     @property
+    def members(self) -> pd.DataFrame:
+        """A row for each LLM of the tasks that several worked on: `bmad_nb.frames.MEMBERS`."""
+        from bmad_nb import frames
+
+        return frames.members(self._task_rows())
+
+    @property
     def use(self) -> pd.DataFrame:
         """How many calls were made at each time, and at which rate tokens came.
 

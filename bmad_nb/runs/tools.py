@@ -21,7 +21,8 @@ from bmad_nb.events import CallRow, RunRow, TaskRow
 from bmad_nb.grid import request
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.messages import Message, canonical_json, variant_name
-from bmad_nb.plan import Assignment, Plan, RunLimits, Step, TaskLimits, root_of
+from bmad_nb.plan import Plan, Step, root_of
+from bmad_nb.plan_parts import Assignment, RunLimits, TaskLimits
 from bmad_nb.runs.asks import ask_of, spent
 from bmad_nb.runs.assertions import Assertions
 from bmad_nb.runs.people import People

@@ -23,7 +23,8 @@ from bmad_nb.errors import (
 )
 from bmad_nb.events import CallRow, Event, TaskEnded, TaskRow
 from bmad_nb.messages import Message
-from bmad_nb.plan import Assignment, Fallback, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Assignment, Fallback
 from bmad_nb.steps.work import Asked, Tools, Work, plain
 from bmad_nb.workflow import output
 

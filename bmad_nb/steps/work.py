@@ -13,7 +13,8 @@ from bmad_nb.errors import BmadError, TaskFailed
 from bmad_nb.events import CallRow, TaskRow, TaskState
 from bmad_nb.messages import Message
 from bmad_nb.outcome import TaskResult
-from bmad_nb.plan import Assignment, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Assignment
 from bmad_nb.secrets import redact
 
 Facts = dict[str, Any]

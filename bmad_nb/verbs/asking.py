@@ -31,6 +31,10 @@ model_option = click.option(
     help="LLMs: ids with commas, globs such as sim/*, settings as ID?temperature=1",
 )  # fmt: skip
 
+cases_option = click.option(
+    "--over", metavar="NAME", help="cases: a DataFrame, a CSV or a JSONL file"
+)
+
 
 def asking_options(command: F) -> F:
     """Add the options that ask and compare share."""
@@ -73,7 +77,7 @@ def ask(front: Front, /, models: tuple[str, ...], prompt: tuple[str, ...], **opt
 @click.command()
 @model_option
 @click.option("-n", "--samples", type=click.IntRange(1), default=1, help="how often each is asked")
-@click.option("--over", metavar="NAME", help="cases: a DataFrame, a CSV or a JSONL file")
+@cases_option
 @click.option("--vary", multiple=True, metavar="K=V,V", help="settings, such as temperature=0,1")
 @asking_options
 @click.argument("prompt", nargs=-1)
@@ -92,7 +96,7 @@ def compare(  # noqa: PLR0917  (click passes them by name)
         )
     options["samples"] = samples
     options["vary"] = dict(_varied(text) for text in vary) or None
-    options["over"] = _cases(front, over) if over else None
+    options["over"] = read_cases_of(front, over)
     return _asked(front, front.workspace.compare, prompt, ",".join(models), options)
 
 
@@ -104,13 +108,14 @@ def _asked(
     inputs = {**front.names, **dict(pair(text) for text in options.pop("params"))}
     options["budget_usd"] = options.pop("budget")
     options["images"] = list(options["images"]) or None
-    options["output"] = _schema(options.pop("schema"))
+    options["output"] = schema_of(options.pop("schema"))
     chosen = {name: value for name, value in options.items() if value is not None}
-    text = _prompt(front, prompt)
+    text = question_of(front, prompt)
     return shown(bound(front, method(text, llms, inputs=inputs, **chosen), out), as_json=as_json)
 
 
-def _prompt(front: Front, words: tuple[str, ...]) -> str:
+def question_of(front: Front, words: tuple[str, ...]) -> str:
+    """Return the prompt: the cell's text, the words behind the verb, or standard input."""
     if front.body is not None:
         if words:
             raise UsageProblem(
@@ -123,7 +128,7 @@ def _prompt(front: Front, words: tuple[str, ...]) -> str:
     return " ".join(words)
 
 
-def _schema(given: str | None) -> Any:
+def schema_of(given: str | None) -> Any:
     """Return the schema that a file or the option itself spells, in YAML or JSON.
 
     Raises:
@@ -149,7 +154,14 @@ def _varied(text: str) -> tuple[str, list[Any]]:
     return name.strip(), [number_or_text(value.strip()) for value in values.split(",")]
 
 
-def _cases(front: Front, name: str) -> Any:
+def read_cases_of(front: Front, name: str | None) -> Any:
+    """Return the table that `--over` names: a variable, or a file; None without one.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if not name:
+        return None
     if name in front.names:
         return front.names[name]
     path = Path(name)

@@ -200,7 +200,7 @@ def _run(front: Front, definition: str, options: Options) -> Any:
             execution = front.workspace.prepared(
                 flow, wishes, budget_usd, resume, replay=options.replay
             )
-            return _gone(front, execution, options)
+            return gone(front, execution, options)
         made = front.workspace.planned(flow, wishes, replay=options.replay)
     if options.strict and made.missing:
         raise NotRunnable(flow.id, made.missing)
@@ -274,7 +274,7 @@ def _resumed(
     )
     if flow is not None:
         _say(front, options, _told(execution.changes))
-    return _gone(front, execution, options)
+    return gone(front, execution, options)
 
 
 def _told(changes: Sequence[Change]) -> list[str]:
@@ -286,7 +286,7 @@ def _told(changes: Sequence[Change]) -> list[str]:
 # --- what is said and given back --------------------------------------------------------------
 
 
-def _gone(front: Front, execution: Execution, options: Options) -> Any:
+def gone(front: Front, execution: Execution, options: Options) -> Any:
     """Run to the end, say what was asked to be said, and give the run back."""
     space = front.workspace
     if front.kind == "shell" or options.show_progress:

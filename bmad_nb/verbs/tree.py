@@ -13,7 +13,7 @@ import click
 
 from bmad_nb import __version__
 from bmad_nb.errors import BmadError, UnknownName, UsageProblem
-from bmad_nb.verbs import asking, control, looking, machine, running, workflows
+from bmad_nb.verbs import asking, control, looking, machine, running, together, workflows
 from bmad_nb.verbs.base import Front, Tree
 
 
@@ -28,7 +28,7 @@ def bmad() -> None:
 
 
 for _command in (
-    asking.ask, asking.compare, running.plan, running.run, running.resume, workflows.workflow,
+    asking.ask, asking.compare, *together.COMMANDS, running.plan, running.run, running.resume, workflows.workflow,
     control.pause, control.cancel, control.approve, control.fork,
     looking.runs, looking.show,
     machine.models, machine.doctor, machine.demo, machine.lab,

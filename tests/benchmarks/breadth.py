@@ -28,7 +28,8 @@ from bmad_nb.forecast.bottlenecks import bottlenecks
 from bmad_nb.forecast.history import History
 from bmad_nb.forecast.ranges import analyze
 from bmad_nb.messages import Completion, Usage
-from bmad_nb.plan import Assignment, Plan, Step
+from bmad_nb.plan import Plan, Step
+from bmad_nb.plan_parts import Assignment
 from bmad_nb.workspace import Workspace
 from tests.engine import virtual
 from tests.forecast.test_bottlenecks import WORLDS, World

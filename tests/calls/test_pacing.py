@@ -13,7 +13,7 @@ from bmad_nb.calls.pacing import LONG_S, Gates, Pacer, Spacing, Turn
 from bmad_nb.calls.retries import attempts
 from bmad_nb.errors import CircuitOpen, LLMError, QuotaExhausted, RateLimited, ServerFailed
 from bmad_nb.llms.base import Pace
-from bmad_nb.plan import Retries
+from bmad_nb.plan_parts import Retries
 from tests.engine import virtual
 
 FOUR = Retries(4, causes=("rate_limit", "server"))

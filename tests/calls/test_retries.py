@@ -24,7 +24,7 @@ from bmad_nb.errors import (
     TimedOut,
 )
 from bmad_nb.events import CallRow
-from bmad_nb.plan import Retries
+from bmad_nb.plan_parts import Retries
 
 USUAL = Retries(4, causes=PASSING)
 ANY = Retries(4, causes=("any",))

@@ -12,7 +12,8 @@ from bmad_nb.forecast.history import History
 from bmad_nb.forecast.ranges import Range, analyze
 from bmad_nb.forecast.simulation import simulate
 from bmad_nb.messages import Price
-from bmad_nb.plan import Assignment, Plan, Repeat, RunLimits, Step
+from bmad_nb.plan import Plan, Step
+from bmad_nb.plan_parts import Assignment, Repeat, RunLimits
 
 PRICE = Price(Decimal(1), Decimal(2), source="test")
 

@@ -12,7 +12,8 @@ from bmad_nb.events import TaskRow
 from bmad_nb.outcome import TaskResult
 from bmad_nb.patterns.base import Outcome, Reply
 from bmad_nb.patterns.map_reduce import reduction
-from bmad_nb.plan import Reducing, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Reducing
 
 STEP = Step("merge", "reduce", turns=(("user", "Merge: {{ items }}"),), schema={"type": "object"})
 

@@ -11,7 +11,8 @@ from bmad_nb.events import TaskRow
 from bmad_nb.outcome import TaskResult
 from bmad_nb.patterns.base import Outcome, Part, Reply
 from bmad_nb.patterns.refinement import refinement
-from bmad_nb.plan import Judging, Refining, Step
+from bmad_nb.plan import Step
+from bmad_nb.plan_parts import Judging, Refining
 
 STEP = Step("draft", "prompt", turns=(("user", "Write about {{ topic }}."),))
 JUDGE = Judging(rubric="Good?")

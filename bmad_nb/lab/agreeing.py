@@ -1,30 +1,23 @@
-"""The laboratory: ways to use several LLMs, tried on recorded answers; nobody is asked.
-
-Tables are DataFrames: `queries` with a row for each question (`query_id`), `calls` with a row for
-each question and LLM (`query_id`, `model` or `llm`, `answer` or `response`, and where known `score`
-in [0, 1] and `cost_usd`).
-"""
+"""Recorded answers of several LLMs made into one; nobody is asked."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
-from bmad_nb.answers.canonical import KINDS, Kind, canonical, kind_of
-from bmad_nb.answers.extracting import final_answer
+from bmad_nb.answers.canonical import Kind
 from bmad_nb.consensus import calibration, pools
-from bmad_nb.consensus.cascades import BreakEven, break_even
 from bmad_nb.consensus.dawid_skene import WRONG, Fit, dawid_skene
 from bmad_nb.consensus.medoid import Embed, medoid
 from bmad_nb.consensus.voting import Tally, agreement, log_odds, tally
-from bmad_nb.errors import Advice, UnknownName, UsageProblem
-from bmad_nb.render.stats import paired
+from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.lab.tables import Advice, Row, Table, need
 
 METHODS = ("majority", "weighted", "dawid_skene", "medoid")
 """Ways to make one answer of recorded ones; others ask an LLM."""
@@ -83,7 +76,7 @@ def consensus(
     """
     if method not in METHODS:
         raise UnknownName("method of consensus over recorded answers", method, METHODS)
-    table = _Table.of(queries, calls, llms, kind)
+    table = Table.of(queries, calls, llms, kind)
     fit = dawid_skene([each.votes for each in table.rows], wrong=wrong)
     way = _Way(method, _weights(method, weights, history, table, fit), wrong, embed)
     reading = _calibrated_on(history, table, way)
@@ -109,95 +102,6 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """The answers to one query."""
-
-    query_id: Any
-    votes: dict[str, str | None]
-    raw: dict[str, str | None]
-    scores: dict[str, float]
-    cost_usd: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    llms: list[str]
-    rows: list[_Row]
-    kind: Kind
-    has_scores: bool = field(default=False)
-
-    @classmethod
-    def of(
-        cls, queries: pd.DataFrame, calls: pd.DataFrame, llms: Sequence[str] | None, kind: Kind
-    ) -> _Table:
-        """Read tables.
-
-        Raises:
-            UsageProblem: a column is missing.
-            UnknownName: an LLM has no call.
-        """
-        if kind not in KINDS:
-            raise UnknownName("kind of answers", kind, KINDS)
-        _need(queries, "queries", "query_id")
-        _need(calls, "calls", "query_id")
-        named = "model" if "model" in calls.columns else "llm"
-        _need(calls, "calls", named)
-        if "answer" not in calls.columns:
-            _need(calls, "calls", "response")
-        there = sorted(str(each) for each in calls[named].unique())
-        for name in llms or ():
-            if name not in there:
-                raise UnknownName("LLM in these calls", name, there)
-        wanted = list(dict.fromkeys(llms)) if llms else there
-        mine = calls[calls[named].isin(wanted)]
-        if mine.duplicated(["query_id", named]).any():
-            raise UsageProblem(
-                "The calls have two rows for one query and LLM.", hint="Keep one of them."
-            )
-        raw = _answers(mine, kind)
-        kind = kind_of(raw) if kind == "auto" else kind
-        found: dict[Any, _Row] = {q: _Row(q, {}, {}, {}, {}) for q in queries["query_id"]}
-        columns = (mine["query_id"], mine[named], raw, _numbers(mine, "score"),
-                   _numbers(mine, "cost_usd"))  # fmt: skip
-        for query, llm, answer, score, cost in zip(*columns, strict=True):
-            row = found.get(query)
-            if row is not None:
-                row.raw[llm], row.votes[llm] = answer, canonical(answer, kind)
-                row.cost_usd[llm] = cost
-                if not math.isnan(score):
-                    row.scores[llm] = score
-        rows = list(found.values())
-        has_scores = bool(rows) and all(len(row.scores) == len(row.raw) > 0 for row in rows)
-        return cls(wanted, rows, kind, has_scores)
-
-
-def _need(frame: pd.DataFrame, name: str, column: str) -> None:
-    if column not in frame.columns:
-        raise UsageProblem(
-            f"The table of {name} has no column {column!r}.",
-            hint=f"It has: {', '.join(map(str, frame.columns))}.",
-        )
-
-
-def _answers(calls: pd.DataFrame, kind: Kind) -> list[str | None]:
-    if "answer" in calls.columns:
-        return [each if isinstance(each, str) else _text(each) for each in calls["answer"]]
-    responses = [each if isinstance(each, str) else None for each in calls["response"]]
-    return [final_answer(each, kind) for each in responses]
-
-
-def _text(value: Any) -> str | None:
-    missing = value is None or (isinstance(value, float) and math.isnan(value))
-    return None if missing or value is pd.NA else str(value)
-
-
-def _numbers(calls: pd.DataFrame, column: str) -> list[float]:
-    if column not in calls.columns:
-        return [math.nan] * len(calls)
-    return [float(each) for each in pd.to_numeric(calls[column], errors="coerce")]
-
-
 # --- one query ------------------------------------------------------------------------------------
 
 
@@ -219,7 +123,7 @@ class _Way:
     embed: Embed | None
 
 
-def _one(way: _Way, row: _Row, posterior: Mapping[str, float]) -> _Found:
+def _one(way: _Way, row: Row, posterior: Mapping[str, float]) -> _Found:
     method, weight = way.method, way.weights
     if method == "medoid":
         chosen = medoid(row.raw, weight, way.embed)
@@ -255,8 +159,8 @@ def _with_answer(vote: Tally, votes: Mapping[str, str | None], answer: str) -> T
 
 
 def _as_row(
-    table: _Table,
-    row: _Row,
+    table: Table,
+    row: Row,
     found: _Found,
     reading: calibration.Calibration | None,
     quorum: int,
@@ -300,8 +204,8 @@ def accuracies(calls: pd.DataFrame, llms: Sequence[str]) -> dict[str, float]:
         UsageProblem: no call has a score.
     """
     named = "model" if "model" in calls.columns else "llm"
-    _need(calls, "history", named)
-    _need(calls, "history", "score")
+    need(calls, "history", named)
+    need(calls, "history", "score")
     scored = calls[calls[named].isin(llms)].dropna(subset=["score"])
     if scored.empty:
         raise UsageProblem("The history has no score of these LLMs.", hint="Give scored calls.")
@@ -318,7 +222,7 @@ def _weights(
     method: str,
     weights: Mapping[str, float] | None,
     history: pd.DataFrame | None,
-    table: _Table,
+    table: Table,
     fit: Fit,
 ) -> Mapping[str, float] | None:
     if weights is not None:
@@ -342,13 +246,13 @@ def _weights(
 
 
 def _calibrated_on(
-    history: pd.DataFrame | None, table: _Table, way: _Way
+    history: pd.DataFrame | None, table: Table, way: _Way
 ) -> calibration.Calibration | None:
     """Return how confidences are to be read, from the same vote on the history."""
     if history is None or "query_id" not in history.columns:
         return None
     asked = history[["query_id"]].drop_duplicates()
-    past = _Table.of(asked, history, [llm for llm in table.llms if llm in _names(history)] or None,
+    past = Table.of(asked, history, [llm for llm in table.llms if llm in _names(history)] or None,
                      table.kind)  # fmt: skip
     fit = dawid_skene([each.votes for each in past.rows], wrong=way.wrong)
     pairs = []
@@ -364,7 +268,7 @@ def _names(calls: pd.DataFrame) -> set[str]:
     return {str(each) for each in calls["model" if "model" in calls.columns else "llm"].unique()}
 
 
-def _advice(table: _Table, frame: pd.DataFrame, fit: Fit) -> pools.Advice:
+def _advice(table: Table, frame: pd.DataFrame, fit: Fit) -> pools.Advice:
     """Return whether to vote: from scores where all calls have one, else from answers alone."""
     guessed = pools.advised(fit.reliability, len(table.rows))
     if not table.has_scores or not guessed.vote:
@@ -372,115 +276,3 @@ def _advice(table: _Table, frame: pd.DataFrame, fit: Fit) -> pools.Advice:
     members = {llm: [row.scores.get(llm, 0.0) for row in table.rows] for llm in table.llms}
     found = pools.measured([float(each) for each in frame["score"]], members)
     return guessed if found.basis == "unknown" else found
-
-
-# --- a cascade ------------------------------------------------------------------------------------
-
-
-def cascade(
-    queries: pd.DataFrame,
-    calls: pd.DataFrame,
-    *,
-    cheap: Sequence[str],
-    strong: str,
-    accept: float = 1.0,
-    kind: Kind = "auto",
-) -> pd.DataFrame:
-    """Return what comes of asking cheap LLMs first, and the strong one where they do not agree.
-
-    Args:
-        queries: the questions.
-        calls: recorded answers, with `cost_usd`.
-        cheap: two or more LLMs that are always asked.
-        strong: who is asked where they do not agree.
-        accept: least share in (0, 1] of the cheap ones that must give the same answer.
-        kind: what answers are; see `consensus`.
-
-    Returns:
-        `query_id`, `answer`, `llm` (whose answer it is), `accepted`, `agreement`, `cost_usd` of all
-        calls that were made, `strong_cost_usd` (what the strong LLM alone costs), and where calls
-        have scores `score` and `strong_score`. In `attrs`: `accept_rate`, `cost_share` (of the
-        strong LLM's cost), `break_even` (least accept rate that pays), `pays`, `warning` (empty
-        where it pays), `said` (one sentence), and with scores `difference`, `low`, `high`: the
-        cascade's score less the strong LLM's with its paired 95 % interval.
-
-    Raises:
-        UsageProblem: a column is missing, or `cheap` are not several.
-
-    Warns:
-        Advice: it costs more than the strong LLM alone. Where costs alone say so it is said before
-            any answer is looked at.
-    """
-    if len(set(cheap)) < 2 or strong in cheap:
-        raise UsageProblem(
-            "A cascade by agreement needs two cheap LLMs and another, strong one.",
-            hint="Give cheap=['a', 'b'], strong='c'.",
-        )
-    if not 0 < accept <= 1:
-        raise UsageProblem(f"accept is {accept!r}.", hint="It is a share over 0, at most 1.")
-    table = _Table.of(queries, calls, [*cheap, strong], kind)
-    limit = break_even([_mean_cost(table, llm) for llm in cheap], _mean_cost(table, strong))
-    if limit.is_doubtful:
-        warnings.warn(limit.said, Advice, stacklevel=2)
-    rows = [_cascaded(table, row, cheap, strong, accept) for row in table.rows]
-    frame = pd.DataFrame(rows)
-    frame.attrs |= _summed(frame, limit)
-    if frame.attrs["warning"] and not limit.is_doubtful:
-        warnings.warn(frame.attrs["warning"], Advice, stacklevel=2)
-    return frame
-
-
-def _mean_cost(table: _Table, llm: str) -> float | None:
-    costs = [row.cost_usd.get(llm, math.nan) for row in table.rows]
-    known = [each for each in costs if not math.isnan(each)]
-    return fmean(known) if known else None
-
-
-def _cascaded(
-    table: _Table, row: _Row, cheap: Sequence[str], strong: str, accept: float
-) -> dict[str, Any]:
-    votes = {llm: row.votes.get(llm) for llm in cheap}
-    vote = tally(votes)
-    accepted = len(vote.support) > 1 and len(vote.support) >= accept * len(cheap) - 1e-9
-    llm = vote.support[0] if accepted else strong
-    asked = cheap if accepted else (*cheap, strong)
-    costs = [row.cost_usd.get(each, math.nan) for each in asked]
-    found = {
-        "query_id": row.query_id,
-        "answer": row.raw.get(llm),
-        "llm": llm,
-        "accepted": accepted,
-        "agreement": agreement(votes),
-        "cost_usd": sum(costs),
-        "strong_cost_usd": row.cost_usd.get(strong, math.nan),
-    }
-    if table.has_scores:
-        found |= {"score": row.scores.get(llm, 0.0), "strong_score": row.scores.get(strong, 0.0)}
-    return found
-
-
-def _summed(frame: pd.DataFrame, limit: BreakEven) -> dict[str, Any]:
-    accepted = float(frame["accepted"].mean()) if len(frame) else 0.0
-    both = frame.dropna(subset=["cost_usd", "strong_cost_usd"])
-    strong = float(both["strong_cost_usd"].sum())
-    share = float(both["cost_usd"].sum()) / strong if strong else math.nan
-    pays = None if math.isnan(share) else share < 1
-    said = f"{limit.said} They agree on {accepted:.0%}."
-    if pays is not None:
-        said += f" It costs {share:.0%} of what the strong LLM alone costs."
-    warning = said if pays is False else ""
-    found = {
-        "accept_rate": accepted, "cost_share": share, "break_even": limit.accept_rate,
-        "pays": pays,
-    }  # fmt: skip
-    if "score" in frame.columns and len(frame):
-        scores = [float(each) for each in frame["score"]]
-        alone = [float(each) for each in frame["strong_score"]]
-        (gap,) = paired(scores, {"strong": alone}).differences
-        found |= {"difference": gap.mean, "low": gap.low, "high": gap.high}
-        verdict = "" if gap.shown else ", no difference shown"
-        said += (
-            f" It is right in {fmean(scores):.1%}, the strong LLM in {fmean(alone):.1%}: "
-            f"{100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]{verdict}."
-        )
-    return {**found, "warning": warning, "said": said}

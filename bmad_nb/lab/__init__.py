@@ -1,0 +1,27 @@
+"""The laboratory: ways to use several LLMs, tried on recorded answers. It says how sure it is."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "Advice": "bmad_nb.lab.tables",
+    "cascade": "bmad_nb.lab.escalating",
+    "consensus": "bmad_nb.lab.agreeing",
+}
+"""pandas is imported where one of them is used."""
+
+__all__ = ["Advice", "cascade", "consensus"]
+
+if TYPE_CHECKING:
+    from bmad_nb.lab.agreeing import consensus
+    from bmad_nb.lab.escalating import cascade
+    from bmad_nb.lab.tables import Advice
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'bmad_nb.lab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,156 @@
+"""One question to several LLMs together, as a workflow of one task: what cells and Python ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from bmad_nb import grid, prompts
+from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.planner import Wishes
+from bmad_nb.running import Running
+from bmad_nb.runs.execution import Execution
+from bmad_nb.runs.run import Run
+from bmad_nb.workflow.model import Workflow
+
+KINDS = (
+    "vote", "consensus", "best_of_n", "ensemble", "peer_review", "expert", "debate", "cascade",
+    "refine", "map",
+)  # fmt: skip
+"""Ways in which several LLMs, or one several times, work on a question."""
+TASK = "answer"
+"""The one task of such a workflow."""
+_AROUND = ("checks", "retry", "timeout", "params", "fallback", "limits", "route")
+"""Keys of a task that may be given beside those of the collaboration."""
+
+
+class Together(Running):
+    """The part of a workspace in which several LLMs work on one question."""
+
+    def collaborate(
+        self,
+        prompt: str,
+        kind: str = "consensus",
+        llms: str | Iterable[str] = (),
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        system: str | None = None,
+        output: Mapping[str, Any] | None = None,
+        over: Any = None,
+        budget_usd: float | str | Decimal | None = None,
+        resume: str = "auto",
+        replay: bool = False,
+        **options: Any,
+    ) -> Run:
+        """Let several LLMs work on one question together, and return the run.
+
+        `run.outputs["answer"]` is the answer, `run.members` a row for each LLM. A workflow does the
+        same with `collaborate:`.
+
+        Args:
+            prompt: the question; a template where `inputs` are given.
+            kind: `vote`, `consensus`, `best_of_n`, `ensemble`, `peer_review` (the first LLM is the
+                author), `expert`, `debate`, `cascade`, `refine` or `map`.
+            llms: ids, as a list or with commas; those that can be asked here if empty.
+            inputs: values for the holes of the prompt.
+            system: system message.
+            output: a JSON Schema or `{field: type}` that answers must match.
+            over: for `map`, a DataFrame or a list of dictionaries: a case per row.
+            budget_usd: hard limit in US dollars.
+            resume: as in `run`.
+            replay: as in `run`.
+            **options: keys of `collaborate:` (`n`, `method`, `threshold`, `quorum`, `rounds`,
+                `judge`, `experts`, `strong`, `weights`, ...) or of `refine:` (`until`, `judge`,
+                `max`, ...), and `checks`, `params`, `retry`, `timeout`, `fallback`, `limits`.
+
+        Raises:
+            DefinitionError: an option is unknown or wrong.
+            NotRunnable: something is missing, such as a key or a second LLM.
+            RunFailed: no result, such as too few answers.
+            RunPaused: interrupted, stopped by a limit, or a person is to decide.
+        """
+        execution = self.collaboration(
+            prompt, kind, llms, inputs=inputs, system=system, output=output, over=over,
+            budget_usd=budget_usd, resume=resume, replay=replay, **options,
+        )  # fmt: skip
+        return self.go(execution)
+
+    def collaboration(
+        self,
+        prompt: str,
+        kind: str,
+        llms: str | Iterable[str] = (),
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        budget_usd: float | str | Decimal | None = None,
+        resume: str = "auto",
+        replay: bool = False,
+        **given: Any,
+    ) -> Execution:
+        """Return how `collaborate` would run; nothing is asked."""
+        flow, values = flow_of(prompt, kind, llms, inputs=inputs, **given)
+        return self.prepared(flow, Wishes(values), budget_usd, resume, replay=replay)
+
+
+def flow_of(
+    prompt: str,
+    kind: str,
+    llms: str | Iterable[str] = (),
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    system: str | None = None,
+    output: Mapping[str, Any] | None = None,
+    over: Any = None,
+    **options: Any,
+) -> tuple[Workflow, dict[str, Any]]:
+    """Return a question to several LLMs as a workflow, and the values of its inputs.
+
+    Args: those of `Together.collaborate`.
+
+    Raises:
+        UsageProblem: an argument that does not fit the kind.
+        UnknownName: there is no such kind.
+        TemplateError: the prompt cannot be filled.
+        DefinitionError: an option is unknown or wrong.
+    """
+    if kind not in KINDS:
+        raise UnknownName("kind of collaboration", kind, KINDS)
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise UsageProblem("There is no question.", hint="Write it as the prompt.")
+    names = [x.strip() for x in (llms.split(",") if isinstance(llms, str) else llms) if x.strip()]
+    task: dict[str, Any] = {key: options.pop(key) for key in _AROUND if key in options}
+    if system is not None:
+        task["system"] = "{{ system }}"
+    if output is not None:
+        task["output"] = dict(output)
+    values: dict[str, Any] = {} if system is None else {"system": system}
+    declared: dict[str, Any] = {} if system is None else {"system": "text"}
+    if kind == "map":
+        values["questions"] = _questions(prompt, inputs or {}, over)
+        declared["questions"] = "list"
+        task |= {"prompt": "{{ question }}", "map": {"over": "questions", "as": "question",
+                                                     **options}}  # fmt: skip
+    else:
+        if over is not None:
+            raise UsageProblem(f"{kind} takes one question.", hint="Only map takes over=.")
+        values["question"] = prompt if inputs is None else prompts.fill(prompt, inputs)
+        declared["question"] = "text"
+        task["prompt"] = "{{ question }}"
+    if kind in {"map", "refine"}:
+        if names:
+            task["llm"] = names
+        if kind == "refine":
+            task["refine"] = {"until": "score >= 0.8", **options}
+    else:
+        part = {"type": kind, **options}
+        task["collaborate"] = part | ({"models": names} if names else {})
+    flow_id = kind.replace("_", "-")
+    return Workflow(flow_id, inputs=declared, tasks={TASK: task},
+                    outputs={TASK: f"{TASK}.output"}), values  # fmt: skip
+
+
+def _questions(prompt: str, inputs: Mapping[str, Any], over: Any) -> list[str]:
+    if over is None:
+        raise UsageProblem("map needs cases.", hint="Give over=, a DataFrame or a list.")
+    return [prompts.fill(prompt, {**inputs, **case.values}) for case in grid.cases_of(over)]
