@@ -93,14 +93,14 @@ class Collaborations:
             kind = "families of LLMs" if part.diverse == "family" else "different LLMs"
             said = f"Task {task_id!r} wants {wanted} {kind}, and {len(chosen)} can be asked here."
             self._assigner.lacks((task_id, "collaborate"), f"{said} Name more, or set their keys.")
-        members = [Member(a.llm, a, weight=self._weight(part, a, task)) for a in chosen]
+        weights = self._weights(task_id, part, chosen, task)
+        members = [Member(a.llm, a, weight=weights[a.llm]) for a in chosen]
         number = 1
         while chosen and len(members) < wanted and self._may_repeat(part):
             if len(members) % len(chosen) == 0:
                 number += 1
             a = chosen[len(members) % len(chosen)]
-            weight = self._weight(part, a, task)
-            members.append(Member(f"{a.llm}#{number}", a, number - 1, weight))
+            members.append(Member(f"{a.llm}#{number}", a, number - 1, weights[a.llm]))
         if len(chosen) == 1 < len(members):
             note = (
                 f"Task {task_id!r} asks {chosen[0].llm} {len(members)} times: that is "
@@ -113,15 +113,27 @@ class Collaborations:
         """Return whether one LLM may be asked several times: never to review itself."""
         return part.diverse in {None, "none"} and part.type != "peer_review"
 
-    def _weight(self, part: Collaborate, assignment: Assignment, task: Task) -> float:
-        """Return what a member's vote counts: as written, else by what is known of its quality."""
-        for name, weight in part.weights.items():
-            if assignment.llm in {name, self._assigner.bound_id(name)}:
-                return weight
+    def _weights(
+        self, task_id: str, part: Collaborate, chosen: list[Assignment], task: Task
+    ) -> dict[str, float]:
+        """Return what each member's vote counts: as written, else by what is known of its quality.
+
+        One of which nothing is known counts as much as the others do on average.
+        """
+        if part.weights:
+            written = {self._assigner.bound_id(name): w for name, w in part.weights.items()}
+            return {a.llm: written.get(a.llm, part.weights.get(a.llm, 1.0)) for a in chosen}
         if part.method != "weighted":
-            return 1.0
-        known = self._assigner.quality(assignment.llm, task)
-        return log_odds(0.5 if known is None else known)
+            return {a.llm: 1.0 for a in chosen}
+        quality = {a.llm: self._assigner.quality(a.llm, task) for a in chosen}
+        known = {llm: log_odds(each) for llm, each in quality.items() if each is not None}
+        if not any(known.values()):
+            self._note(
+                f"Task {task_id!r} weighs its members equally: nothing is known of their quality."
+            )
+            return {a.llm: 1.0 for a in chosen}
+        mean = sum(known.values()) / len(known)
+        return {a.llm: round(known.get(a.llm, mean), 6) for a in chosen}
 
     def _experts(
         self, task_id: str, task: Task, part: Collaborate, author: Assignment | None

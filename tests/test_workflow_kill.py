@@ -47,6 +47,8 @@ FLOWS = Path(__file__).parent / "data" / "runnable"
 NAMES = sorted(
     {path.stem for path in FLOWS.glob("*.yaml")} - {"garnish"}
 )  # that is a part of feast
+LONG = {"storm", "feast", "panel", "council"}
+"""Those with so many commits that all of them take long."""
 PLACES = ("before", "committed", "told")
 """Where the n-th transaction is broken off: not begun; durable, but nobody knows; told."""
 BROKEN: dict[str, tuple[type, ...]] = {
@@ -556,7 +558,7 @@ def _check_sweep(stage: Stage, flow: str, every: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "flow", [pytest.param(n, marks=[pytest.mark.long] * (n == "storm")) for n in NAMES]
+    "flow", [pytest.param(n, marks=[pytest.mark.long] * (n in LONG)) for n in NAMES]
 )
 def test_a_kill_at_any_commit_loses_and_repeats_nothing(stage: Stage, flow: str) -> None:
     """Killed at each commit, in one place of three, a run ends as if nobody had killed it."""

@@ -294,7 +294,7 @@ class Tasks:
         kept = self.around.tools.kept(name, content)
         if kept is not None:
             row = await self._taken_over(kept[0])
-            return Reply(row, TaskResult(row, kept[1]))
+            return Reply(row, _result(part.step, row, kept[1]))
         waited = (lane.queued_s, lane.rested_s)
         await lane.turn()
         names = over(above.names, part.names)
@@ -358,7 +358,7 @@ class Tasks:
             if before is not None and all(name in found for name in step.needs):
                 found[step.id] = before[0]
                 self.is_simulated |= before[0].simulated
-                self.names[step.id] = TaskResult(*before)
+                self.names[step.id] = _result(step, *before)
         return list(found.values())
 
     # --- a person -------------------------------------------------------------------------------
@@ -382,3 +382,9 @@ class Tasks:
 
 def _score(row: TaskRow) -> dict[str, Any]:
     return {"score": (row.facts or {}).get("score")}
+
+
+def _result(step: Step, row: TaskRow, text: str | None) -> TaskResult:
+    """Return what others read of an outcome that was stored; null is a value, not its text."""
+    is_null = step.schema is not None and row.value is None
+    return TaskResult(row, None if is_null else text)

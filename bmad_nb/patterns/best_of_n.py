@@ -12,7 +12,7 @@ from bmad_nb.errors import NoQuorum
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
 from bmad_nb.patterns.judging import judged
-from bmad_nb.patterns.members import bare, filled, member_part
+from bmad_nb.patterns.members import bare, brief, filled, member_part
 from bmad_nb.plan import Step
 from bmad_nb.plan_parts import Collaborating, Judging, Member
 
@@ -93,6 +93,7 @@ def _row(member: Member, reply: Reply) -> dict[str, Any]:
     return {
         "name": member.name,
         "llm": reply.row.llm or member.assignment.llm,
+        "answer": brief(reply.result.spelled) if reply.is_done else None,
         "score": facts.get("score"),
         "feedback": facts.get("feedback"),
         "flagged": facts.get("flagged"),

@@ -131,11 +131,12 @@ def _prose(texts: Mapping[str, str], names: Sequence[str]) -> Ballot:
         typical = found.voter if group == found.group else group[0]
         for name in group:
             votes[name] = f"like {typical}"
-        shown[f"like {typical}"] = _brief(texts[typical])
+        shown[f"like {typical}"] = brief(texts[typical])
     return Ballot(votes, shown, dict(texts), is_prose=True)
 
 
-def _brief(text: str) -> str:
+def brief(text: str) -> str:
+    """Return the beginning of a text, in one line."""
     line = " ".join(text.split())
     return line if len(line) <= SHORT else f"{line[: SHORT - 1]}…"
 

@@ -303,8 +303,11 @@ class _Table:
             "rounds": rounds,
         }
         flagged = {n: said for n, t in self.found.texts.items() if (said := addresses_judge(t))}
+        votes = part.method not in {"synthesis", "judge", "rank"}
+        if not votes:
+            del facts["agreed"]
         more = {
-            "tied": bool(vote.tied),
+            "tied": votes and bool(vote.tied),
             "flips": self.flips,
             "self_consistency": part.is_self_consistency,
             "compared": "wording" if self.found.is_prose else "",

@@ -203,7 +203,7 @@ class Tools:
         if row is None or row.content != content or row.state not in {"done", "skipped"}:
             return None
         call = self._around.store.call(row.call_id) if row.call_id else None
-        return row, call.text if call and row.value is None else None
+        return row, call.text if call else None
 
     def answer(self, task: str) -> Mapping[str, Any] | None:
         """Return what a person has answered, or None."""

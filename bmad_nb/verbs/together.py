@@ -48,8 +48,10 @@ until_option = _option("--until", metavar="EXPR", help="such as 'score >= 0.9'")
 max_option = _option("--max", "max", type=click.IntRange(1), help="most drafts")
 success_option = _option("--min-success", type=click.FloatRange(0, 1), help="share to be done")
 
-_VOTING = (method_option, threshold_option, quorum_option, rounds_option, judge_option,
-           judge_llm_option, disagree_option, field_option, weights_option, early_option)  # fmt: skip
+_VOTING = (
+    method_option, threshold_option, quorum_option, rounds_option, judge_option, judge_llm_option,
+    disagree_option, field_option, weights_option, early_option,
+)  # fmt: skip
 VERBS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "vote": ("vote", "Let several LLMs answer, and take what most of them say.",
              (n_option, *_VOTING)),

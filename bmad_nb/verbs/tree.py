@@ -28,7 +28,8 @@ def bmad() -> None:
 
 
 for _command in (
-    asking.ask, asking.compare, *together.COMMANDS, running.plan, running.run, running.resume, workflows.workflow,
+    asking.ask, asking.compare, *together.COMMANDS,
+    running.plan, running.run, running.resume, workflows.workflow,
     control.pause, control.cancel, control.approve, control.fork,
     looking.runs, looking.show,
     machine.models, machine.doctor, machine.demo, machine.lab,
