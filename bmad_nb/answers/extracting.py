@@ -76,37 +76,44 @@ def in_json(text: str, field: str = FIELD) -> str | None:
     key = f'"{field}"'
     start = text.find(key)
     while start >= 0:
-        found = _object_around(text, start, field)
-        if found is None:
+        there, found = _object_around(text, start, field)
+        if not there:
             match = re.compile(f'"{re.escape(field)}{_VALUE}').match(text, start)
-            found = None if match is None else _loose(match[1])
-        if found is not None and not _BLANK.fullmatch(found):
+            there, found = match is not None, match and _loose(match[1])
+        if there and not (found and _BLANK.fullmatch(found)):
             return found
         start = text.find(key, start + 1)
     return None
 
 
-def _object_around(text: str, start: int, field: str) -> str | None:
-    """Return the field of the innermost JSON object that begins before a place and has it."""
+def _object_around(text: str, start: int, field: str) -> tuple[bool, str | None]:
+    """Return whether a JSON object stands around a place and has the field, and what it says."""
     decoder = json.JSONDecoder(strict=False)
     opened = text.rfind("{", 0, start)
     for _ in range(8):
         if opened < 0:
-            return None
+            break
         try:
             value, end = decoder.raw_decode(text, opened)
         except (ValueError, RecursionError):
             value, end = None, 0
         if isinstance(value, dict) and field in value and end > start:
-            return _told(value[field])
+            return True, _told(value[field])
         opened = text.rfind("{", 0, opened)
-    return None
+    return False, None
 
 
 def _told(value: Any) -> str | None:
     if value is None:
         return None
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _relatexed(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _relatexed(text: str) -> str:
+    r"""Return a text with the backslashes of LaTeX that JSON took for escapes, as in `\frac`."""
+    text = text.replace("\f", "\\f").replace("\b", "\\b")
+    text = re.sub(r"\t(?=imes|ext|frac|heta|an\b)", r"\\t", text)
+    return re.sub(r"\r(?=ight|ho\b)", r"\\r", re.sub(r"\n(?=eq\b|abla\b)", r"\\n", text))
 
 
 def _loose(written: str) -> str:
@@ -115,7 +122,7 @@ def _loose(written: str) -> str:
     if written[:1] == '"' and written[-1:] == '"' and len(written) > 1:
         inner = re.sub(r"\\(?![\"\\/bfnrtu])", r"\\\\", written[1:-1])
         try:
-            return str(json.loads(f'"{inner}"', strict=False))
+            return _relatexed(str(json.loads(f'"{inner}"', strict=False)))
         except ValueError:
             return written[1:-1]
     return written.rstrip("`").strip()

@@ -35,7 +35,7 @@ def plain(text: str) -> str:
     if len(text) > MAX_LENGTH:
         return text
     text = unboxed(text)
-    if "\\" not in text and "$" not in text and "=" not in text and "^" not in text:
+    if not any(sign in text for sign in "\\$=^(["):
         return text
     text = text.strip().removeprefix("\\(").removesuffix("\\)")
     text = text.strip().removeprefix("\\[").removesuffix("\\]").strip().strip("$").strip()
@@ -50,6 +50,8 @@ def plain(text: str) -> str:
     for name, sign in _NAMED.items():
         text = re.sub(re.escape(name) + (r"(?![A-Za-z])" if name[-1].isalpha() else ""), sign, text)
     text = re.sub(r"\^\{([^{}]*)\}", lambda m: f"^{_held(m[1])}", text)
+    if text[:1] in "([" and text[-1:] in ")]":
+        text = re.sub(r"\s*([(),\[\]])\s*", r"\1", text)
     return _ASSIGNED.sub("", text, count=1).strip()
 
 

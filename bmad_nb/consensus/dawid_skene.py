@@ -5,8 +5,9 @@ the EM algorithm", 1979): an LLM is right with one probability on all questions,
 wrong each wrong answer is as likely. Two things differ, because with few voters who seldom agree
 the plain algorithm comes to believe one of them in everything:
 
-* how reliable an LLM is, is reckoned from what the others answered, without its own vote;
-* no vote counts against its own answer, however unreliable the voter.
+* how reliable an LLM is, is reckoned from what the others answered, without its own vote, and
+  shrunk to the mean of all where the others seldom agree;
+* no vote counts against its own answer, and none counts next to nothing.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ START = 0.7
 """Reliability of everybody before anything is known."""
 SMOOTHING = 2.0
 """Questions that everybody is taken to have got right, and as many wrong: Beta smoothing."""
-WRONG = 5
+WRONG = 10
 """Wrong answers among which a wrong LLM chooses: two that agree by chance are one in so many."""
 ROUNDS = 100
 """Most steps of the expectation-maximisation."""
 CLOSE = 1e-6
 """It ends when no reliability moves by more."""
-_LEAST_WEIGHT = 0.01
+_SHRINKING = 20.0
+"""Questions for which the mean of all counts in the reliability of one."""
+_LEAST_SPREAD = 0.05
+_LEAST_SHARE = 0.2
+"""Least weight of a vote, as a share of the heaviest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,8 @@ def dawid_skene(questions: Sequence[Mapping[str, str | None]], *, wrong: int = W
     rounds, moved = 0, 1.0
     while rounds < ROUNDS and moved > CLOSE:
         rounds += 1
-        right = _right_by_the_others(votes, _weights(reliability, wrong))
-        after = (right + SMOOTHING) / (asked + 2 * SMOOTHING)
+        right = _by_the_others(votes, _weights(reliability, wrong), wrong)
+        after = (right * asked + SMOOTHING) / (asked + 2 * SMOOTHING)
         moved = float(np.abs(after - reliability).max())
         reliability = after
     weights = _weights(reliability, wrong)
@@ -112,17 +117,30 @@ def _votes(questions: Sequence[Mapping[str, str | None]]) -> _Votes | None:
 def _weights(reliability: NDArray[np.float64], wrong: int) -> NDArray[np.float64]:
     """Return what a vote of each LLM adds to the log odds of its answer."""
     p = np.clip(reliability, 0.02, 0.98)
-    weights: NDArray[np.float64] = np.maximum(np.log(p * wrong / (1 - p)), _LEAST_WEIGHT)
+    odds = np.maximum(np.log(p * wrong / (1 - p)), 0.01)
+    weights: NDArray[np.float64] = np.maximum(odds, _LEAST_SHARE * odds.max())
     return weights
 
 
-def _right_by_the_others(votes: _Votes, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each LLM how many of its answers are right, as its own vote does not count."""
+def _by_the_others(votes: _Votes, weights: NDArray[np.float64], wrong: int) -> NDArray[np.float64]:
+    """Return how often each LLM is right, as the others say, its own vote left out.
+
+    The others are not sure either. Of an answer that is right they believe `sure` on average, of
+    one that is wrong `unsure`; what they believe of an LLM's answers lies between, by how often it
+    is right. What that is worth is told by how far the two are apart.
+    """
     logs = np.einsum("imk,m->ik", votes.gave, weights)
-    right = np.zeros(len(weights))
+    found, worth = np.zeros(len(weights)), np.zeros(len(weights))
     for m, weight in enumerate(weights):
         shares = _shares(logs - weight * votes.gave[:, m, :], votes.is_there)
-        right[m] = (shares * votes.gave[:, m, :]).sum()
+        asked = max(1, int(votes.given[:, m].sum()))
+        believed = (shares * votes.gave[:, m, :]).sum() / asked
+        sure = (shares**2).sum(axis=1)[votes.given[:, m]].sum() / asked
+        unsure = (1 - sure) / wrong
+        found[m] = np.clip((believed - unsure) / max(sure - unsure, _LEAST_SPREAD), 0.0, 1.0)
+        worth[m] = asked * max(sure - unsure, 0.0) ** 2
+    mean = found.mean()
+    right: NDArray[np.float64] = (found * worth + mean * _SHRINKING) / (worth + _SHRINKING)
     return right
 
 
