@@ -161,14 +161,14 @@ def test_everything_missing_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> 
           a: {prompt: "{{ topic }}", llm: openai/gpt-x}
           b: {python: "os:getcwd"}
           c: {approve: {ask: "Fine?"}}
-          d: {prompt: hi, llm: sim/hasty, collaborate: {type: vote, n: 3}}
+          d: {prompt: hi, llm: sim/hasty, collaborate: {type: peer_review, models: [sim/hasty]}}
           e: {workflow: nowhere}
         """
     )
     said = "\n".join(plan.missing)
 
     for part in ("Input 'topic' has no value", "OPENAI_API_KEY is not set", "calls os:getcwd",
-                 "uses collaborate", "runs workflow 'nowhere'"):  # fmt: skip
+                 "wants 2 different LLMs", "runs workflow 'nowhere'"):  # fmt: skip
         assert part in said
 
 
