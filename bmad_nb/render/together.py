@@ -56,7 +56,7 @@ def together_view(row: TaskRow) -> TogetherView | None:
     members = [each for each in facts.get("members", ()) if isinstance(each, Mapping)]
     return TogetherView(
         row.task,
-        _TITLES[kind],
+        _TITLES[kind] + " (self-consistency: one LLM)" * bool(facts.get("self_consistency")),
         _sentence(kind, facts, members),
         tuple(_member(each, facts) for each in members[:MOST]),
         tuple(_finding(each) for each in facts.get("reviews", ())[:MOST]),
@@ -139,8 +139,6 @@ def _finding(each: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _notes(facts: Mapping[str, Any]) -> Iterable[str]:
-    if facts.get("self_consistency"):
-        yield "One LLM was asked several times: this is self-consistency, not several LLMs."
     if facts.get("tied"):
         yield "There was a tie."
     if facts.get("agreed") is False:
