@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
 from bmad_nb import _loop, errors, grid, options
 from bmad_nb.errors import RunFailed, UsageProblem
+from bmad_nb.grading import Grading, rest_of
 from bmad_nb.options import Options
 from bmad_nb.results import Comparison, Result
 from bmad_nb.runs.batch import Batch
-from bmad_nb.runs.home import Home
+from bmad_nb.scorers.choice import scorer_of
+from bmad_nb.scorers.judge import DEFAULT_RUBRIC
+
+_REFERENCE = "Give reference=, the right answer or a column of over."
 
 
-class Asking(Home):
+class Asking(Grading):
     """The part of a workspace that asks and compares."""
 
     def ask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
@@ -50,39 +55,73 @@ class Asking(Home):
             **given: those of `ask`, and `samples` (how often each is asked), `over` (a DataFrame
                 or a list of dictionaries: a case per row, its columns fill the holes), `vary`
                 (settings by name, such as `{"temperature": [0, 1]}`), `reference` (a column of
-                `over`, or a text).
+                `over`, or a text), `scorer` (how answers are compared with it; see `score`),
+                `judge` (LLMs that score the answers, `auto` for one of another family; see
+                `judge`) with `rubric`, `pairwise` and `judgements` (of each judge), `task_type`
+                and `learn`.
 
         Raises:
             RunFailed: no call brought an answer.
             RunPaused: interrupted, or stopped by the budget; finished answers are kept.
             UnknownName: no such LLM or option.
         """
-        batch = self._compare_batch(prompt, llms, given)
-        return self.wait(_compared(batch), batch)
+        asked = options.read(prompt, llms, given)
+        batch = self._batch("compare", asked)
+        result = self._checked(self.wait(_compared(batch), batch), asked)
+        if asked.judge is None:
+            return result
+        judged: Comparison = self.judge(result, asked.judge, **self._judging(result, asked))
+        return judged
 
     async def acompare(self, prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
         """Compare, from code that has an event loop of its own; see `compare`."""
-        return await _loop.arun(_compared(self._compare_batch(prompt, llms, given)))
+        asked = options.read(prompt, llms, given)
+        result = await _loop.arun(_compared(self._batch("compare", asked)))
+        result = await asyncio.to_thread(self._checked, result, asked)
+        if asked.judge is None:
+            return result
+        judged: Comparison = await self.ajudge(result, asked.judge, **self._judging(result, asked))
+        return judged
+
+    def _checked(self, result: Comparison, asked: Options) -> Comparison:
+        """Return a comparison scored by the scorer that was named, if one was."""
+        if asked.scorer is None:
+            return result
+        scored: Comparison = self.score(
+            result, asked.scorer, task_type=asked.task_type, learn=asked.learn
+        )
+        return scored
+
+    def _judging(self, result: Comparison, asked: Options) -> dict[str, Any]:
+        """Return how a comparison is judged, with what its budget leaves."""
+        return {
+            "rubric": asked.rubric or DEFAULT_RUBRIC,
+            "pairwise": asked.pairwise,
+            "samples": asked.judgements,
+            "budget_usd": rest_of(asked.budget_usd, (*result.rows, *result.earlier)),
+            "fresh": asked.fresh,
+            "replay": asked.replay,
+            "task_type": asked.task_type,
+            "learn": asked.learn,
+        }
 
     def _ask_batch(self, prompt: str, llm: str | None, given: dict[str, Any]) -> Batch:
-        for name in ("over", "samples", "vary"):
+        for name in ("over", "samples", "vary", "judge", "rubric", "scorer"):
             if given.get(name) is not None:
                 raise UsageProblem(f"ask does not take {name}.", hint="Use compare.")
         chosen = self.settings.engine.default_llm if llm is None else llm
         return self._batch("ask", options.read(prompt, chosen, given))
 
-    def _compare_batch(
-        self, prompt: str, llms: str | Iterable[str], given: dict[str, Any]
-    ) -> Batch:
-        if given.pop("judge", None) is not None:
-            raise UsageProblem(
-                "compare has no judge in this version.",
-                hint="Score with reference=, the right answer or a column of them.",
-            )
-        return self._batch("compare", options.read(prompt, llms, given))
-
     def _batch(self, verb: str, asked: Options) -> Batch:
+        if asked.scorer is not None:
+            scorer_of(asked.scorer)
+            if asked.reference is None:
+                raise UsageProblem("scorer needs something to compare with.", hint=_REFERENCE)
         catalog = self.llms(replay=asked.replay)
+        if asked.judge not in {None, "auto"}:
+            catalog.choose(asked.judge or "")
+        elif asked.judge is None and (asked.rubric or asked.pairwise):
+            raise UsageProblem("Nobody judges.", hint="Give judge=, an LLM's id or auto.")
         chosen = catalog.choose(asked.llms)
         if verb == "ask" and len(chosen) > 1:
             raise UsageProblem(
@@ -116,6 +155,7 @@ class Asking(Home):
             price_of=catalog.price,
             above=self.budgets,
             schema=asked.output,
+            scored=asked.scorer is None,
         )
         self.progress = batch.progress
         return batch

@@ -11,11 +11,12 @@ from bmad_nb.consensus.voting import log_odds
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.patterns.members import deciding_field
 from bmad_nb.plan_parts import Assignment, Collaborating, Judging, Member
+from bmad_nb.scorers.judge import DEFAULT_RUBRIC
 from bmad_nb.workflow import output
 from bmad_nb.workflow.model import Task
 from bmad_nb.workflow.parts import Collaborate, Judge
 
-DEFAULT_JUDGE = Judge(rubric="Does the answer do all that the task asks, and is it right?")
+DEFAULT_JUDGE = Judge(rubric=DEFAULT_RUBRIC)
 """Who judges a refinement that names nobody."""
 DEFAULT_METHODS: dict[str, Any] = {"ensemble": "synthesis", "debate": "judge"}
 """How answers become one where no method is named; else by majority."""

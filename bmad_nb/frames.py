@@ -5,154 +5,15 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
+from bmad_nb.columns import CALLS, LEARNED, MEMBERS, PARTS, RUNS, SCORES, TASKS, USE, Column
 from bmad_nb.events import CallRow, RunRow, TaskRow
+from bmad_nb.learning import Entry
 from bmad_nb.plan import root_of
-
-
-class Column(NamedTuple):
-    """One column of a frame."""
-
-    name: str
-    dtype: str
-    unit: str
-    meaning: str
-
-
-CALLS = (
-    Column("run_id", "string", "", "the run"),
-    Column("task", "string", "", "task of a workflow that made it; empty outside of workflows"),
-    Column("attempt", "int64", "", "number of the call within its task, from 1"),
-    Column("case", "string", "", "label of the case; empty where there is only a prompt"),
-    Column("llm", "string", "", "id of the LLM, endpoint/name"),
-    Column("variant", "string", "", "setting in which it was asked; empty for the plain one"),
-    Column("sample", "int64", "", "number of the sample, from 0"),
-    Column("state", "string", "", "answered, failed, cancelled, in_flight or lost"),
-    Column("answer", "string", "", "the answer; missing until there is one"),
-    Column("score", "float64", "0 to 1", "how good the answer is; missing if nothing scored it"),
-    Column("scorer", "string", "", "what scored it"),
-    Column("reference", "string", "", "right answer that it was scored against"),
-    Column("cost_usd", "float64", "USD", "cost of this row: 0 from the store, missing if unknown"),
-    Column("original_cost_usd", "float64", "USD", "cost of the answer when it was made"),
-    Column("latency_s", "float64", "s", "time of this row: 0 if from the store"),
-    Column("original_latency_s", "float64", "s", "time of the answer when it was made"),
-    Column("first_token_s", "float64", "s", "time to the first token when it was made"),
-    Column("waited_s", "float64", "s", "time that it waited for its turn at its endpoint"),
-    Column("input_tokens", "Int64", "tokens", "tokens of the prompt"),
-    Column("output_tokens", "Int64", "tokens", "tokens of the answer"),
-    Column("cached_input_tokens", "Int64", "tokens", "part of the prompt that was cached"),
-    Column("cache_write_tokens", "Int64", "tokens", "part of the prompt that was put in a cache"),
-    Column("reasoning_tokens", "Int64", "tokens", "part of the answer that was not shown"),
-    Column("finish_reason", "string", "", "stop, length (cut at max_tokens) or another word"),
-    Column("from_store", "bool", "", "no call was made: an earlier answer served"),
-    Column("simulated", "bool", "", "answer, price and time are invented"),
-    Column("runs_here", "bool", "", "the model runs on this machine"),
-    Column("billed", "string", "", "no, yes, or maybe where the call broke off"),
-    Column("error_kind", "string", "", "class of the error"),
-    Column("error", "string", "", "what went wrong"),
-    Column("price_source", "string", "", "where the price comes from"),
-    Column("price_as_of", "string", "", "date of the price"),
-    Column("input_usd_per_mtok", "float64", "USD/Mtok", "price of input that was used"),
-    Column("output_usd_per_mtok", "float64", "USD/Mtok", "price of output that was used"),
-    Column("prompt", "string", "", "last message as sent"),
-    Column("started_utc", "datetime64[ns, UTC]", "UTC", "when the call was written down"),
-    Column("ended_utc", "datetime64[ns, UTC]", "UTC", "when its outcome was written down"),
-    Column("request_key", "string", "", "SHA-256 of the request"),
-    Column("call_id", "string", "", "the call"),
-)
-"""Columns of the calls frame: a row per LLM call."""
-
-RUNS = (
-    Column("run_id", "string", "", "the run"),
-    Column("verb", "string", "", "what was run"),
-    Column("workflow", "string", "", "id of the workflow; empty for ask and compare"),
-    Column("status", "string", "", "running, completed, paused, cancelled, failed or interrupted"),
-    Column("title", "string", "", "beginning of the prompt"),
-    Column("calls", "int64", "", "calls that were really made"),
-    Column("from_store", "int64", "", "answers that came from the store"),
-    Column("failed", "int64", "", "calls that brought no answer"),
-    Column("maybe_billed", "int64", "", "calls that broke off and may have been billed"),
-    Column("cost_usd", "float64", "USD", "known cost, simulated money left out"),
-    Column("unpriced_calls", "int64", "", "calls whose price nobody knows"),
-    Column("simulated_cost_usd", "float64", "USD", "invented cost of simulated LLMs"),
-    Column("budget_usd", "float64", "USD", "limit, if there was one"),
-    Column("reason", "string", "", "why it stopped"),
-    Column("started_utc", "datetime64[ns, UTC]", "UTC", "when it began"),
-    Column("ended_utc", "datetime64[ns, UTC]", "UTC", "when it stopped"),
-)
-"""Columns of the runs frame: a row per run."""
-
-TASKS = (
-    Column("run_id", "string", "", "the run"),
-    Column("task", "string", "", "id of the task in its workflow"),
-    Column("verb", "string", "", "kind of task: prompt, messages, python or set"),
-    Column("state", "string", "", "done, failed, skipped or cancelled"),
-    Column("llm", "string", "", "id of the LLM that answered; empty where none did"),
-    Column("attempts", "int64", "", "LLM calls or function calls that it took"),
-    Column("calls", "int64", "", "LLM calls that were really made in this run"),
-    Column("from_store", "int64", "", "answers that came from the store"),
-    Column("cost_usd", "float64", "USD", "cost of its calls: 0 if free, missing if one is unknown"),
-    Column(
-        "simulated", "bool", "", "a simulated LLM answered: answer, price and time are invented"
-    ),
-    Column(
-        "duration_s", "float64", "s", "time from its beginning to its end; missing if it has none"
-    ),
-    Column("queued_s", "float64", "s", "time that it was ready and waited for a slot"),
-    Column("rested_s", "float64", "s", "time that it waited between attempts"),
-    Column("input_tokens", "Int64", "tokens", "tokens of its prompts, stored answers included"),
-    Column("output_tokens", "Int64", "tokens", "tokens of its answers, stored ones included"),
-    Column("degraded", "bool", "", "a fallback stood in"),
-    Column("rung", "int64", "", "which fallback stood in, from 1; 0 is none"),
-    Column("skipped_because", "string", "", "why it did not run"),
-    Column("when", "string", "", "its condition as written"),
-    Column(
-        "when_value", "boolean", "", "what the condition gave; missing where it was not reached"
-    ),
-    Column("error_kind", "string", "", "class of the error"),
-    Column("error", "string", "", "what went wrong"),
-    Column("answer", "string", "", "its text, or its value as JSON; missing if it gave none"),
-    Column("kept_from", "string", "", "earlier run whose result was taken over; empty if none"),
-    Column("started_utc", "datetime64[ns, UTC]", "UTC", "when it began"),
-    Column("ended_utc", "datetime64[ns, UTC]", "UTC", "when its outcome was written down"),
-)
-"""Columns of the tasks frame: a row per task of a workflow."""
-
-PARTS = (
-    Column("run_id", "string", "", "the run"),
-    Column("task", "string", "", "id of the task that it is a part of"),
-    Column("part", "string", "", "its name: each[3], draft#2, plan/draft"),
-    Column("iteration", "Int64", "", "number of a round of a refinement, from 1"),
-    Column("score", "float64", "0 to 1", "how good a judge found it; missing if none did"),
-    *(column for column in TASKS if column.name not in {"run_id", "task", "when", "when_value"}),
-)
-"""Columns of the parts frame: a row per part of a task."""
-
-USE = (
-    Column("time_s", "float64", "s", "seconds since the first call began"),
-    Column("in_flight", "int64", "", "calls that are made at this time"),
-    Column("tokens_per_s", "float64", "tokens/s", "tokens of answers that come in at this time"),
-)
-"""Columns of the use frame: a row whenever a call begins or ends."""
-
-MEMBERS = (
-    Column("task", "string", "", "the task that several LLMs worked on"),
-    Column("name", "string", "", "the member: its LLM, #2 behind a second sample, or an expert"),
-    Column("llm", "string", "", "id of the LLM that answered"),
-    Column("state", "string", "", "done, failed or skipped"),
-    Column("answer", "string", "", "its short answer, as it was counted"),
-    Column("score", "float64", "0 to 1", "score of its answer, where answers are scored"),
-    Column("weight", "float64", "", "what its vote counts"),
-    Column("taken", "bool", "", "its answer is the result"),
-    Column("agrees", "bool", "", "it gave the same answer as the result"),
-    Column("cost_usd", "float64", "USD", "cost in this run; 0 from the store"),
-    Column("simulated", "bool", "", "its answer is invented"),
-    Column("error", "string", "", "why it gave none"),
-)
-"""Columns of the members frame: a row for each LLM of a task that several worked on."""
+from bmad_nb.store.scores import ScoreRow
 
 _PRICES = ("input_usd_per_mtok", "output_usd_per_mtok")
 _COMPUTED = {"answer", "prompt", *_PRICES}
@@ -258,6 +119,18 @@ def members(rows: Iterable[TaskRow]) -> pd.DataFrame:
             for each in facts.get("members", ())
         ]
     return _frame(MEMBERS, {c.name: [each[c.name] for each in found] for c in MEMBERS})
+
+
+def scores(rows: Sequence[ScoreRow]) -> pd.DataFrame:
+    """Return a row for each score of an answer; see `SCORES`."""
+    values = {c.name: [getattr(row, c.name, None) for row in rows] for c in SCORES}
+    return _frame(SCORES, {**values, "score": [row.value for row in rows]})
+
+
+def learned(entries: Iterable[Entry]) -> pd.DataFrame:
+    """Return a row for each LLM, setting and kind of task; see `LEARNED`."""
+    rows = list(entries)
+    return _frame(LEARNED, {c.name: [getattr(row, c.name) for row in rows] for c in LEARNED})
 
 
 def use(calls: Sequence[CallRow]) -> pd.DataFrame:

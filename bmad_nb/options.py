@@ -39,6 +39,12 @@ def _names(value: Any) -> Any:
     return ",".join(value)
 
 
+def _judges(value: Any) -> Any:
+    if value is None or value is False:
+        return None
+    return "auto" if value is True else _names(value)
+
+
 def _reference(value: Any) -> Any:
     value = _plain(value)
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -105,6 +111,13 @@ class Options(BaseModel):
     reference: Annotated[str | None, BeforeValidator(_reference)] = None
     images: Annotated[tuple[Image, ...], BeforeValidator(_images)] = ()
     output: Annotated[dict[str, Any] | None, BeforeValidator(_schema)] = None
+    scorer: Any = None
+    judge: Annotated[str | None, BeforeValidator(_judges)] = None
+    rubric: Annotated[str | None, BeforeValidator(_text)] = None
+    pairwise: Flag = False
+    judgements: Annotated[int, BeforeValidator(_plain), Field(strict=True, ge=1)] = 1
+    task_type: Annotated[str, Field(strict=True)] = ""
+    learn: Flag = True
     params: dict[str, Value] = {}
 
 

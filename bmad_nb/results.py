@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from bmad_nb.errors import OutputInvalid, UnknownName, UsageProblem
 from bmad_nb.events import CallRow, RunRow
+from bmad_nb.learning import best_of
 from bmad_nb.render.base import ComparisonView, plain
+from bmad_nb.store.scores import ScoreRow
 from bmad_nb.workflow import output
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ class Result:
         duration_s: seconds that the run took.
         earlier: calls of this run that broke off and were made again or not at all.
         schema: JSON Schema that the answers were asked to match, if they were.
+        scores: what checks, judges and people said of the answers since.
     """
 
     def __init__(
@@ -54,10 +58,12 @@ class Result:
         duration_s: float | None = None,
         earlier: Sequence[CallRow] = (),
         schema: Mapping[str, Any] | None = None,
+        scores: Sequence[ScoreRow] = (),
     ) -> None:
         """Keep the rows; everything else is worked out when it is asked for."""
         self.run = run
-        self.rows = tuple(rows)
+        self._scores = tuple(scores)
+        self.rows = _with_scores(rows, self._scores)
         self.notes = tuple(notes)
         self.duration_s = duration_s
         self.earlier = tuple(earlier)
@@ -138,6 +144,26 @@ class Result:
         from bmad_nb import frames
 
         return frames.calls(self.rows)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """A row per score of an answer, with the columns of `bmad_nb.columns.SCORES`.
+
+        The column `score` of `df` has the newest of the best source: a person's rating, else a
+        check, else a judge.
+        """
+        from bmad_nb import frames
+
+        return frames.scores(self._scores)
+
+    def scored(self, scores: Sequence[ScoreRow], notes: Sequence[str] = ()) -> Self:
+        """Return the same result with these scores, and further notes."""
+        made = type(self)(
+            self.run, self.rows, notes=(*self.notes, *notes), duration_s=self.duration_s,
+            earlier=self.earlier, schema=self.schema, scores=scores,
+        )  # fmt: skip
+        made.name = self.name
+        return made
 
     @property
     def cost_usd(self) -> Decimal:
@@ -295,6 +321,25 @@ class Comparison(Result):
                 steps += (f"{self.name}.diff({labels[0]!r}, {labels[1]!r})",)
             steps += (f"%bmad show {self.id}",)
         return steps
+
+
+def _with_scores(rows: Sequence[CallRow], scores: Sequence[ScoreRow]) -> tuple[CallRow, ...]:
+    """Return calls with the score that counts in the place of the one that they had."""
+    by_call: dict[str, list[ScoreRow]] = {}
+    for score in scores:
+        by_call.setdefault(score.call_id, []).append(score)
+    found = []
+    for row in rows:
+        if row.call_id not in by_call:
+            found.append(row)
+            continue
+        best = best_of(by_call[row.call_id])
+        checked = row.score is not None and row.reference is not None
+        if checked and best.source == "judge":  # what a check has found goes before it
+            found.append(row)
+        else:
+            found.append(dataclasses.replace(row, score=best.value, scorer=best.scorer))
+    return tuple(found)
 
 
 def _json(value: Any) -> Any:

@@ -13,12 +13,12 @@ from bmad_nb.budget import parse_usd
 from bmad_nb.errors import RunStopped, UnknownName, UsageProblem
 from bmad_nb.forecast.history import History
 from bmad_nb.forecast.ranges import Analysis, analyze
+from bmad_nb.grading import Grading
 from bmad_nb.plan import Plan
 from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.routers.base import Router
 from bmad_nb.runs.adaptation import llm_seconds, order_of
 from bmad_nb.runs.execution import Execution
-from bmad_nb.runs.home import Home
 from bmad_nb.runs.planned import Planned
 from bmad_nb.runs.resuming import resumed
 from bmad_nb.runs.run import Run
@@ -29,7 +29,7 @@ Definition = Workflow | str | Path
 """A workflow, the path of its file, or the id of one that was defined here."""
 
 
-class Running(Home):
+class Running(Grading):
     """The part of a workspace that runs workflows."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -237,7 +237,7 @@ class Running(Home):
         below = self.below(flow)
         wishes = dataclasses.replace(
             wishes, functions=identities(functions_of(flow, below)), workflows=below,
-            seconds=llm_seconds(self.store),
+            seconds=llm_seconds(self.store), quality=self.quality(),
         )  # fmt: skip
         return make_plan(flow, self.llms(replay=replay), self.settings.engine, wishes)
 
@@ -292,7 +292,9 @@ class Running(Home):
             raise UsageProblem(f"resume cannot be {resume!r}.", hint="Use auto or never.")
         limit = None if budget_usd is None else parse_usd(budget_usd)
         below = self.below(flow)
-        wishes = dataclasses.replace(wishes, workflows=below, seconds=llm_seconds(self.store))
+        wishes = dataclasses.replace(
+            wishes, workflows=below, seconds=llm_seconds(self.store), quality=self.quality()
+        )
         functions = functions_of(flow, below)
         earlier: Any = "auto" if resume == "auto" else None
         around = self.around(replay=replay)

@@ -79,6 +79,7 @@ class EngineSettings(_Strict):
     hedge_after_s: float | None = Field(None, gt=0, description="then a slow call is sent twice")
     cost_optimization: bool = Field(default=True, description="prefer the cheaper of equals")
     quality_threshold: float = Field(0.8, ge=0, le=1, description="score that is good enough")
+    learning: bool = Field(default=True, description="routing reads what scores have taught")
     default_llm: str = Field(DEFAULT_LLM, description="the LLM that is asked when none is named")
 
 

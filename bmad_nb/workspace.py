@@ -24,6 +24,7 @@ from bmad_nb.running import Definition
 from bmad_nb.runs.batch import notes
 from bmad_nb.runs.run import Run
 from bmad_nb.steering import Steering
+from bmad_nb.store import scores
 from bmad_nb.store.journal import Store
 
 if TYPE_CHECKING:
@@ -148,6 +149,12 @@ class Workspace(Asking, Together, Steering):
         gone = [r.run_id for r in self.store.runs() if r.status == "interrupted"]
         return frames.stored_calls(self.store.columns(frames.STORED_COLUMNS), gone)
 
+    def scores(self) -> pd.DataFrame:
+        """Return all scores of the store; columns as in `columns.SCORES`."""
+        from bmad_nb import frames
+
+        return frames.scores(scores.of_all(self.store))
+
     def run_of(self, run_id: str) -> Result | Run:
         """Return a stored run as the object that it once gave.
 
@@ -165,8 +172,9 @@ class Workspace(Asking, Together, Steering):
         earlier = [c for c in calls if final[c.case, c.llm, c.variant, c.sample] is not c]
         kind = Result if run.verb == "ask" and len(final) == 1 else Comparison
         return kind(
-            run, tuple(final.values()), notes=notes(tuple(final.values()), calls), earlier=earlier
-        )
+            run, tuple(final.values()), notes=notes(tuple(final.values()), calls), earlier=earlier,
+            scores=scores.of_run(self.store, run.run_id),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Give back connections and the store; the workspace can be used again after that."""

@@ -11,10 +11,11 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from bmad_nb.charts import Chart, frontier, timeline
-from bmad_nb.charts.quality import _hull, _interval, _scatter
+from bmad_nb.charts.quality import _hull, _scatter
 from bmad_nb.events import CallRow
 from bmad_nb.frames import calls
 from bmad_nb.render.svg import Mark
+from bmad_nb.scorers.base import interval
 
 
 def _row(llm, case, score=None, cost="0.001", **fields):
@@ -136,7 +137,7 @@ def test_samples_are_no_evidence_of_their_own():
 )
 def test_intervals(expected, values):
     """All right is not certainty: Wilson for 0 and 1, Student's t else, none for a single case."""
-    low, high = _interval(values, score=True)
+    low, high = interval(values)
     if expected == (None, None):
         assert expected == (low, high)
     else:

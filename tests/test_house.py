@@ -32,9 +32,9 @@ FLOORS = (
     "settings pricing budget images options parse reducers",
     "llms",
     "answers consensus routers scorers store",
-    "patterns assigning collaborating modifiers planner grid frames calls steps",
+    "patterns assigning collaborating modifiers planner grid jury columns learning frames calls steps",
     "engine forecast charts",
-    "results runs asking running question steering workspace original lab",
+    "results runs grading asking running question steering workspace original lab",
     "verbs",
     "magics cli __main__ __init__",
 )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
@@ -32,17 +32,11 @@ from bmad_nb.render.svg import (
     sides,
     value_axis,
 )
+from bmad_nb.scorers.base import interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_T95 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-    2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
-"""Student's t at 95 %, two-sided, for 1 to 30 degrees of freedom."""
-_Z95 = 1.96
 _SIDES = {"right": "middle right", "left": "middle left", "above": "top center",
           "below": "bottom center"}  # fmt: skip
 
@@ -117,7 +111,7 @@ def _mark(group: _Group, *, scored: bool) -> Mark:
     cost = fmean(known) if known and len(known) == len(costs) else None
     values = _by_case(group.calls, "score" if scored else "latency_s")
     mean = fmean(values) if values else None
-    low, high = _interval(values, score=scored)
+    low, high = interval(values, bounded=scored)
     simulated = any(flag(call.get("simulated")) for call in group.calls)
     here = any(flag(call.get("runs_here")) for call in group.calls)
     words = ["simulated"] * simulated + ["own machine"] * here
@@ -151,21 +145,6 @@ def _made(call: dict[str, Any], name: str) -> float | None:
     if original is not None or flag(call.get("from_store")):
         return original
     return number(call.get(name))
-
-
-def _interval(values: Sequence[float], *, score: bool) -> tuple[float | None, float | None]:
-    """Return a 95 % interval of the mean: Wilson for scores of 0 and 1, else Student's t."""
-    count = len(values)
-    if count < 2:
-        return None, None
-    mean = fmean(values)
-    if score and all(each in (0.0, 1.0) for each in values):
-        spread = _Z95 * math.sqrt(mean * (1 - mean) / count + _Z95**2 / (4 * count**2))
-        centre, scale = mean + _Z95**2 / (2 * count), 1 + _Z95**2 / count
-        return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-    t = _T95[count - 2] if count - 2 < len(_T95) else _Z95
-    half = t * stdev(values) / math.sqrt(count)
-    return max(0.0, mean - half), min(1.0, mean + half) if score else mean + half
 
 
 def _hull(drawn: Sequence[Mark]) -> tuple[tuple[float, float], ...]:

@@ -29,6 +29,7 @@ def ask_of(
     *,
     timeout_s: float,
     hedge_s: float | None = None,
+    scored: bool = True,
     **own: Any,
 ) -> Ask:
     """Return the call of `llm` with `request`.
@@ -40,6 +41,7 @@ def ask_of(
         levels: limits above the call; the first is a budget.
         timeout_s: most seconds for it.
         hedge_s: seconds after which it is sent once more beside it, where it is paced at all.
+        scored: an answer is compared with its reference as it comes.
         **own: columns of the row that belong to the asking side: `call_id`, `run_id`, `case`,
             `variant`, `reference`, `task`, `attempt`.
     """
@@ -64,7 +66,7 @@ def ask_of(
         request=request,
         complete=_asking(llm),
         cost=price.cost if price else lambda _usage: None,
-        score=_score,
+        score=_score if scored else _unscored,
         purse=Purse(levels, card.id, price),
         timeout_s=timeout_s,
         gate=_gate(llm, request),
@@ -143,10 +145,14 @@ def _asking(llm: LLM) -> Callable[[Request], Coroutine[Any, Any, Completion]]:
     return refuse
 
 
+def _unscored(row: CallRow) -> CallRow:
+    is_bare = row.score is None and not row.scorer
+    return row if is_bare else dataclasses.replace(row, score=None, scorer="")
+
+
 def _score(row: CallRow) -> CallRow:
     if row.reference is None or row.state != "answered":
-        is_bare = row.score is None and not row.scorer
-        return row if is_bare else dataclasses.replace(row, score=None, scorer="")
+        return _unscored(row)
     scorer = scorer_for(row.reference)
     score = scorer.score(row.text or "", row.reference)
     return dataclasses.replace(row, score=score.value, scorer=scorer.name)

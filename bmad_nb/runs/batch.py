@@ -50,6 +50,7 @@ class Batch:
         price_of: price of an LLM, or None.
         above: budgets over this run's own, by whether the money is simulated.
         schema: JSON Schema that the answers were asked to match.
+        scored: answers are compared with their references as they come.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Batch:
         price_of: Callable[[Card], Price | None],
         above: Mapping[bool, Budget],
         schema: Mapping[str, Any] | None = None,
+        scored: bool = True,
     ) -> None:
         """Start nothing yet."""
         self.cells = cells
@@ -73,6 +75,7 @@ class Batch:
         self._fresh, self._replay = fresh, replay
         self._store, self._settings = store, settings
         self._price_of, self._above, self._schema = price_of, above, schema
+        self._scored = scored
         self._known: dict[Place, CallRow] = {}
         self._earlier: tuple[CallRow, ...] = ()
         self._started = time.monotonic()
@@ -169,6 +172,7 @@ class Batch:
                     (own[card.simulated], self._above[card.simulated]),
                     timeout_s=self._settings.default_timeout_s,
                     hedge_s=self._settings.hedge_after_s,
+                    scored=self._scored,
                     call_id=f"{self.run.run_id}-{batch}-{number}",
                     run_id=self.run.run_id,
                     variant=cell.variant,

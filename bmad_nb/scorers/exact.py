@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-
+from bmad_nb.answers.canonical import normalise
 from bmad_nb.scorers.base import Score
-
-_OUTER = " \t\n\r.,;:!?\"'`*()[]{}“”‘’"  # noqa: RUF001
-
-
-def normalise(text: str) -> str:
-    """Return the form in which two texts are compared.
-
-    >>> normalise("  **Paris**. ")
-    'paris'
-    """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(_OUTER)
 
 
 class Exact:

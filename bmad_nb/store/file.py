@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from bmad_nb._files import FileLock, network_filesystem, private_file, private_folder
 from bmad_nb.errors import BmadError, StoreCorrupt, StoreError, StoreTooNew
 from bmad_nb.store import schema
+
+T = TypeVar("T")
 
 
 class StoreFile:
@@ -21,6 +23,22 @@ class StoreFile:
         self.path = path
         self._sync = sync
         self._lock = FileLock(path.with_name(path.name + ".lock"))
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do a small transaction that belongs to no run of ours, from any thread.
+
+        Raises:
+            StoreError: it could not be written; nothing of it was.
+        """
+        with self._typed_errors(), self._lock.held():
+            connection = self._open(write=True)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                done = work(connection)
+                connection.execute("COMMIT")
+                return done
+            finally:
+                connection.close()
 
     def _open(self, *, write: bool) -> sqlite3.Connection:
         if write:

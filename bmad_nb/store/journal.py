@@ -205,14 +205,9 @@ class Store(Reading):
         Raises:
             StoreError: it could not be written.
         """
-        with self._typed_errors(), self._lock.held():
-            connection = self._open(write=True)
-            try:
-                number = schema.keep_wish(connection, run_id, kind, payload, by=by, when=now_utc())
-                connection.commit()
-                return number
-            finally:
-                connection.close()
+        return self.write(
+            lambda to: schema.keep_wish(to, run_id, kind, payload, by=by, when=now_utc())
+        )
 
     def owner_name(self) -> str:
         """Return the name under which this process owns its runs."""

@@ -18,7 +18,7 @@ from bmad_nb.events import CallRow, RunRow, Wish
 from bmad_nb.messages import Image, Message, Token
 from bmad_nb.secrets import redact
 
-VERSION = 2
+VERSION = 3
 """Format of the file; a newer one is refused."""
 PICO = Decimal(10) ** 12
 """Money is kept as whole picodollars: exact, and summed by SQL."""
@@ -105,8 +105,25 @@ CREATE TABLE events (
 );
 """
 """The id is the number of the run and that of the event in it, see `before`: one small key."""
+_SCORES = """
+CREATE TABLE scores (
+    number INTEGER PRIMARY KEY, run_id TEXT NOT NULL, call_id TEXT NOT NULL,
+    request_key TEXT NOT NULL, llm TEXT NOT NULL, scorer BLOB NOT NULL,
+    source TEXT NOT NULL CHECK (source IN ('check', 'judge', 'human')),
+    value REAL NOT NULL CHECK (value BETWEEN 0 AND 1), key TEXT NOT NULL, variant TEXT NOT NULL,
+    task_type TEXT NOT NULL, n INTEGER NOT NULL, low REAL, high REAL, explanation BLOB NOT NULL,
+    simulated INTEGER NOT NULL, counts INTEGER NOT NULL, time_utc TEXT NOT NULL
+);
+CREATE INDEX scores_by_run ON scores (run_id);
+CREATE UNIQUE INDEX scored_once ON scores (call_id, key) WHERE source <> 'human';
+CREATE TABLE rollbacks (
+    number INTEGER PRIMARY KEY, after INTEGER NOT NULL, until INTEGER NOT NULL,
+    time_utc TEXT NOT NULL
+);
+"""
+"""A score's number is a version; a rollback leaves out those behind `after` up to `until`."""
 TABLES = f"""
-{_RUNS} {_EVENTS} {_LEGAL} {_WISHES}
+{_RUNS} {_EVENTS} {_LEGAL} {_WISHES} {_SCORES}
 CREATE TABLE calls ({", ".join(f'"{c}" {_TYPES.get(c, "TEXT")}' for c in CALL_COLUMNS)});
 CREATE INDEX calls_by_run ON calls (run_id);
 CREATE INDEX calls_by_request ON calls (request_key, ended_utc)
@@ -135,6 +152,7 @@ ALTER TABLE calls ADD COLUMN waited_s REAL;
 ALTER TABLE calls ADD COLUMN tokens BLOB;
 PRAGMA user_version = 2;
 """,  # noqa: S608  (own names, here and below)
+    2: f"{_SCORES} PRAGMA user_version = 3;",
 }
 """What makes the next version of each older one."""
 KEEP_RUN = (

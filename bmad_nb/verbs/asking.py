@@ -13,6 +13,7 @@ from bmad_nb import documents
 from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.grid import read_cases
 from bmad_nb.llms.catalog import number_or_text
+from bmad_nb.scorers.choice import NAMES as SCORERS
 from bmad_nb.verbs.base import (
     Front,
     bound,
@@ -79,6 +80,11 @@ def ask(front: Front, /, models: tuple[str, ...], prompt: tuple[str, ...], **opt
 @click.option("-n", "--samples", type=click.IntRange(1), default=1, help="how often each is asked")
 @cases_option
 @click.option("--vary", multiple=True, metavar="K=V,V", help="settings, such as temperature=0,1")
+@click.option("--scorer", type=click.Choice(SCORERS), help="how answers meet --reference")
+@click.option("--judge", metavar="ID[,ID…]", help="LLMs that score the answers, or auto")
+@click.option("--rubric", metavar="TEXT", help="what a good answer is, for --judge")
+@click.option("--pairwise", is_flag=True, help="judge each two answers in both orders")
+@click.option("--task-type", default="", metavar="NAME", help="what is learned from scores about")
 @asking_options
 @click.argument("prompt", nargs=-1)
 @click.pass_obj

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from bmad_nb.errors import UsageProblem
+from bmad_nb.scorers.judge import DEFAULT_RUBRIC
 from bmad_nb.verbs.asking import cases_option, model_option, question_of, read_cases_of, schema_of
 from bmad_nb.verbs.base import Front, json_option, out_option, pair, param_option, replay_option
 from bmad_nb.verbs.running import gone
@@ -142,7 +143,7 @@ def _parts(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return options as keys of the workflow format."""
     rubric, judge_llm = options.pop("judge", None), options.pop("judge_llm", None)
     if rubric or judge_llm:
-        judge = {"rubric": rubric or "Does the answer do all that is asked, and is it right?"}
+        judge = {"rubric": rubric or DEFAULT_RUBRIC}
         options["judge"] = judge | ({"route": judge_llm} if judge_llm else {})
     if "weights" in options:
         options["weights"] = dict(_weight(each) for each in options["weights"])

@@ -1,0 +1,100 @@
+"""What scores teach of LLMs: a record per LLM, setting and kind of task.
+
+It is a pure fold over stored scores, so that the same scores always give the same record. Of each
+answer the most trustworthy source counts: a person's rating, else a check, else a judge. A mean of
+few answers is drawn to that of all LLMs at this kind of task (Efron and Morris, "Stein's paradox in
+statistics", 1977), so that one lucky answer does not win the next hundred.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from bmad_nb.scorers.base import interval
+from bmad_nb.store.scores import ScoreRow
+
+PRIOR = 4.0
+"""Answers of average quality that every LLM is credited with."""
+_TRUST = ("human", "check", "judge")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of an LLM in one setting at one kind of task."""
+
+    llm: str
+    variant: str
+    task_type: str
+    n: int
+    """Answers that were scored."""
+    mean: float
+    """Their mean score in [0, 1]."""
+    low: float | None
+    """Lower end of its 95 % interval; None of one answer."""
+    high: float | None
+    quality: float
+    """The mean, drawn to that of all LLMs at this kind of task."""
+    simulated: bool
+
+
+def record(rows: Iterable[ScoreRow]) -> list[Entry]:
+    """Return an entry per LLM, setting and kind of task, sorted by these names."""
+    groups: dict[tuple[str, str, str], list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.llm, row.variant, row.task_type].append(row)
+    means = _means(groups)
+    found = []
+    for (llm, variant, kind), group in sorted(groups.items()):
+        values = _values(group)
+        low, high = interval(values)
+        quality = (sum(values) + PRIOR * means[kind]) / (len(values) + PRIOR)
+        simulated = all(row.simulated for row in group)
+        found.append(
+            Entry(llm, variant, kind, len(values), fmean(values), low, high, quality, simulated)
+        )
+    return found
+
+
+def qualities(entries: Sequence[Entry]) -> dict[tuple[str, str], float]:
+    """Return the quality in [0, 1] by LLM and kind of task, over all settings of the LLM."""
+    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        groups[entry.llm, entry.task_type].append(entry)
+    return {
+        key: sum(each.quality * each.n for each in group) / sum(each.n for each in group)
+        for key, group in groups.items()
+    }
+
+
+def best_of(rows: Sequence[ScoreRow]) -> ScoreRow:
+    """Return the score that counts among those of one answer: the newest of its best source."""
+    for source in _TRUST:
+        of_source = [row for row in rows if row.source == source]
+        if of_source:
+            return of_source[-1]
+    return rows[-1]
+
+
+def _values(rows: Sequence[ScoreRow]) -> list[float]:
+    """Return one value for each answer: the mean of what its best source says."""
+    answers: dict[str, list[ScoreRow]] = defaultdict(list)
+    for row in rows:
+        answers[row.request_key].append(row)
+    return [_value(each) for _, each in sorted(answers.items())]
+
+
+def _value(rows: Sequence[ScoreRow]) -> float:
+    source = best_of(rows).source
+    newest = {(row.key or row.number): row.value for row in rows if row.source == source}
+    return fmean(newest.values())
+
+
+def _means(groups: Mapping[tuple[str, str, str], Sequence[ScoreRow]]) -> dict[str, float]:
+    """Return the mean of the LLMs' means by kind of task."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for (_, _, kind), rows in groups.items():
+        found[kind].append(fmean(_values(rows)))
+    return {kind: fmean(each) for kind, each in found.items()}

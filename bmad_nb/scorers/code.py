@@ -1,0 +1,125 @@
+"""Code by its tests: an answer's code is run in a process of its own, and the share that holds.
+
+Only who names this scorer runs what an LLM wrote. The process has limits (seconds, memory, files,
+no keys in its environment, an empty folder), which hold back mistakes. They are no prison: code
+that means harm has the rights of its user, network included.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bmad_nb.answers.extracting import code
+from bmad_nb.errors import UsageProblem
+from bmad_nb.scorers.base import Score
+
+_LIMITS = """
+import resource, sys
+mark = sys.stdin.readline().strip()
+for name, most in (("CPU", {cpu}), ("AS", {memory}), ("FSIZE", 1000000), ("NOFILE", 64),
+                   ("CORE", 0)):
+    try:
+        resource.setrlimit(getattr(resource, "RLIMIT_" + name), (most, most))
+    except (ValueError, OSError):
+        pass
+def said(number, holds, why=""):
+    sys.__stdout__.write(f"\\n{{mark}} {{number}} {{holds:d}} {{why:.80}}\\n")
+sys.path.insert(0, ".")
+from answer import *
+"""
+
+
+class CodeTests:
+    """The share of the reference's tests that an answer's code passes.
+
+    The reference is Python: each `assert` and each function `test_…` is a test, all else prepares
+    them. The answer's code is its last fenced block.
+
+    Args:
+        timeout_s: seconds for all tests of an answer.
+        memory_mb: megabytes of address space.
+    """
+
+    name = "code_tests"
+
+    def __init__(self, timeout_s: float = 10.0, memory_mb: int = 512) -> None:
+        """Keep the limits."""
+        self._timeout_s, self._memory = timeout_s, memory_mb * 2**20
+
+    def score(self, answer: str, reference: str) -> Score:
+        """Run the tests; what never ends or breaks has passed none of the tests left.
+
+        Raises:
+            UsageProblem: the reference is no Python, or has no test.
+        """
+        program, count = self._program(reference)
+        written = code(answer)
+        if written is None:
+            return Score(0.0, "no code in the answer")
+        mark = secrets.token_hex(16)
+        with tempfile.TemporaryDirectory(prefix="bmad-code-") as folder:
+            Path(folder, "answer.py").write_text(written, "utf-8", "surrogateescape")
+            Path(folder, "tests.py").write_text(program, "utf-8")
+            said, ended = self._run(folder, mark)
+        lines = [line.split(" ", 3)[1:] for line in said.splitlines() if line.startswith(mark)]
+        held = {number for number, holds, *_ in lines if holds == "1"}
+        early = "" if len(lines) == count else "it ended before its tests did"
+        why = next((why for _, holds, *[why] in lines if holds == "0" and why), ended or early)
+        return Score(len(held) / count, f"{len(held)} of {count} tests pass{why and f'; {why}'}")
+
+    def _program(self, reference: str) -> tuple[str, int]:
+        """Return what runs the tests of a reference, and how many there are."""
+        try:
+            body = ast.parse(reference).body
+        except (SyntaxError, ValueError) as error:
+            raise UsageProblem(f"The tests are no Python: {error}.") from None
+        limits = _LIMITS.format(cpu=max(1, round(self._timeout_s)), memory=self._memory)
+        lines, count = [limits], 0
+        for each in body:
+            test = ast.unparse(each)
+            if isinstance(each, ast.FunctionDef) and each.name.startswith("test_"):
+                lines.append(test)
+                test = f"{each.name}()"
+            elif not isinstance(each, ast.Assert):
+                lines.append(test)
+                continue
+            inner = test.replace("\n", "\n    ")
+            lines.append(
+                f"try:\n    {inner}\nexcept BaseException as error:\n"
+                f"    said({count}, False, type(error).__name__)\nelse:\n    said({count}, True)"
+            )
+            count += 1
+        if not count:
+            raise UsageProblem("The reference has no test.", hint="Write: assert f(1) == 2")
+        return "\n".join(lines), count
+
+    def _run(self, folder: str, mark: str) -> tuple[str, str]:
+        """Return what the tests printed, and how they ended; empty where they came to their end."""
+        with subprocess.Popen(
+            [sys.executable, "-I", "-B", "tests.py"], cwd=folder, env={"LANG": "C.UTF-8"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            start_new_session=True, text=True, errors="replace",
+        ) as process:  # fmt: skip
+            try:
+                said, _ = process.communicate(f"{mark}\n", timeout=self._timeout_s)
+            except subprocess.TimeoutExpired:
+                _kill(process)
+                return process.communicate()[0], f"over {self._timeout_s:g} s"
+            except BaseException:
+                _kill(process)
+                raise
+            _kill(process)  # what it has left behind
+        return said, "" if process.returncode == 0 else "it broke off"
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
