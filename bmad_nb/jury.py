@@ -77,6 +77,7 @@ class Jury:
         self._same: list[CallRow] = []
         for question, messages, case, order in self._pairs() if wish.pairwise else self._singles():
             self._add(question, messages, case, order)
+        self._last = {place_of(cell): cell for cell in self.cells}
         if len(self.cells) > MAX_CALLS:
             said = f"That would be {len(self.cells)} judgements; {MAX_CALLS} can be made."
             raise UsageProblem(said, hint="Judge fewer answers, or each by itself.")
@@ -132,20 +133,20 @@ class Jury:
 
     def repairs(self, judged: Iterable[CallRow]) -> list[Cell]:
         """Return the calls that ask again for what cannot be used, with what is wrong about it."""
-        cells = {place_of(cell): cell for cell in self.cells}
         found = []
         for row in judged:
             try:
                 if row.state == "answered":
                     output.read_answer(row.text or "", self.schema)
             except OutputInvalid as error:
-                old = cells[row.case, row.llm, row.variant, row.sample]
+                old = self._last[row.case, row.llm, row.variant, row.sample]
                 said = (
                     Message("assistant", row.text or ""),
                     Message("user", output.repair_request(error)),
                 )
                 asked = replace(old.request, messages=(*old.request.messages, *said))
                 found.append(replace(old, request=asked))
+        self._last |= {place_of(cell): cell for cell in found}
         return found
 
     def scores(self, judged: Iterable[CallRow]) -> list[ScoreRow]:

@@ -81,7 +81,7 @@ class CodeTests:
             body = ast.parse(reference).body
         except (SyntaxError, ValueError) as error:
             raise UsageProblem(f"The tests are no Python: {error}.") from None
-        limits = _LIMITS.format(cpu=max(1, round(self._timeout_s)), memory=self._memory)
+        limits = _LIMITS.format(cpu=round(self._timeout_s) + 1, memory=self._memory)
         lines, count = [limits], 0
         for each in body:
             test = ast.unparse(each)

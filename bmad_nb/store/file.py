@@ -30,6 +30,8 @@ class StoreFile:
         Raises:
             StoreError: it could not be written; nothing of it was.
         """
+        with self._typed_errors():
+            private_folder(self.path.parent)
         with self._typed_errors(), self._lock.held():
             connection = self._open(write=True)
             try:

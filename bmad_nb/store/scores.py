@@ -72,7 +72,10 @@ def keep(store: Store, rows: Sequence[ScoreRow]) -> None:
     if not rows:
         return
     holes = ", ".join("?" * len(_COLUMNS))
-    query = f"INSERT OR IGNORE INTO scores ({schema.names(_COLUMNS)}) VALUES ({holes})"  # noqa: S608
+    query = (
+        f"INSERT INTO scores ({schema.names(_COLUMNS)}) VALUES ({holes}) "  # noqa: S608
+        "ON CONFLICT (call_id, key) WHERE source <> 'human' DO NOTHING"
+    )
     when = now_utc()
     values = [_values(dataclasses.replace(row, time_utc=row.time_utc or when)) for row in rows]
 
