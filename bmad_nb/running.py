@@ -11,6 +11,7 @@ from typing import Any, Literal
 from bmad_nb import _loop, parse
 from bmad_nb.budget import parse_usd
 from bmad_nb.errors import RunStopped, UnknownName, UsageProblem
+from bmad_nb.forecast.asked import llms_of
 from bmad_nb.forecast.history import History
 from bmad_nb.forecast.ranges import Analysis, analyze
 from bmad_nb.grading import Grading
@@ -212,7 +213,7 @@ class Running(Grading):
 
         def analysis() -> Analysis:
             catalog, engine = self.catalog, self.settings.engine
-            llms = {s.assignment.llm for s in plan.steps if s.assignment}
+            llms = {name for s in plan.steps for name in llms_of(s)}
             cards = {name: catalog.llm(name).card for name in llms}
             return analyze(
                 plan,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bmad_nb.events import CallRow
-from bmad_nb.plan import Step, root_of
+from bmad_nb.plan import root_of
 
 ENOUGH = 5
 """Answers of a task from which on they are preferred to all answers of its LLM."""
@@ -52,10 +52,9 @@ class History:
         shares = {llm: failed / made for llm, (made, failed) in count.items()}
         return cls(dict(by_task), dict(by_llm), shares)
 
-    def samples(self, step: Step) -> tuple[Sequence[Sample], str]:
-        """Return what the answers of a step's LLM took, and on what that is based."""
-        llm = step.assignment.llm if step.assignment else ""
-        own = self.by_task.get((step.id, llm), ())
+    def samples(self, task: str, llm: str) -> tuple[Sequence[Sample], str]:
+        """Return what an LLM's answers to a task took, and on what that is based."""
+        own = self.by_task.get((task, llm), ())
         if len(own) >= ENOUGH:
             return own, f"{len(own)} answers of this task"
         others = self.by_llm.get(llm, ())

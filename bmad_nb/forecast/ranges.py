@@ -6,12 +6,14 @@ import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bmad_nb.engine.schedule import BY_PRIORITY, Order
+from bmad_nb.forecast.asked import calls_of
 from bmad_nb.forecast.history import History, Sample
 from bmad_nb.forecast.simulation import critical_path, simulate
 from bmad_nb.messages import Price
-from bmad_nb.plan import Plan, Step, judges_of
+from bmad_nb.plan import Plan, Step
 
 PRIOR = (1.0, 3.0, 10.0)
 """Seconds of an answer where nothing is known: a fast, a usual and a slow one."""
@@ -21,6 +23,7 @@ MOST_WORK = 100_000
 """Calls that are drawn in all; a large plan is drawn less often."""
 MOST_LOOKED_AT = 500
 """Tasks of a plan whose single points of failure are looked for."""
+_GUESS = "no answer so far: a guess"
 DEFAULT_ITEMS = 10
 """Items of a map where its list is not known before the run."""
 
@@ -92,18 +95,18 @@ def analyze(
     """
     rng = random.Random(seed)  # noqa: S311  (no secret)
     steps = [step for step in plan.steps if step.verb != "set"]
-    widths = {step.id: _width(step, items or {}) for step in steps}
-    models = {step.id: _model(step, history, prices) for step in steps}
+    models = {step.id: _calls(step, history, prices, items or {}) for step in steps}
+    widths = {task: sum(each.times for each in calls) or 1 for task, calls in models.items()}
     in_order = plan.strategy == "sequential"
-    middles = {t: statistics.median(s.seconds for s in m[0]) for t, m in models.items() if m[0]}
+    middles = {task: _middle(calls) for task, calls in models.items()}
     expected = {
         step.id: _length(middles.get(step.id, 0.0), widths[step.id], slots, in_order=in_order)
         for step in steps
     }
     spans, costs = [], []
     for _ in range(_draws(draws, widths)):
-        drawn = {step.id: _drawn(rng, models[step.id][0], widths[step.id], 1 if in_order else slots)
-                 for step in steps}  # fmt: skip
+        drawn = {task: _drawn(rng, calls, 1 if in_order else slots)
+                 for task, calls in models.items()}  # fmt: skip
         lengths = {name: seconds for name, (seconds, _) in drawn.items()}
         spans.append(
             simulate(plan.steps, lengths, slots=slots, in_order=in_order, expected=expected,
@@ -111,8 +114,8 @@ def analyze(
         )  # fmt: skip
         costs.append([usd for _, usd in drawn.values()])
     asked = [step for step in steps if step.assignment is not None]
-    unpriced = sorted({_llm(s) for s in asked if prices.get(_llm(s)) is None
-                       and not models[s.id][0][0].usd})  # fmt: skip
+    unpriced = sorted({each.llm for calls in models.values() for each in calls
+                       if prices.get(each.llm) is None and not each.samples[0].usd})  # fmt: skip
     total = None if unpriced else Range.of([sum(u or 0.0 for u in each) for each in costs])
     latency = Range.of(spans)
     known = [skills[_llm(s)] for s in asked if skills and _llm(s) in skills]
@@ -123,7 +126,7 @@ def analyze(
         calls=sum(widths[step.id] for step in asked),
         most_at_once=simulate(plan.steps, expected, slots=len(plan.steps) or 1).most,
         critical_path=tuple(critical_path(plan.steps, expected)),
-        basis={step.id: models[step.id][1] for step in asked},
+        basis={step.id: _basis(models[step.id]) for step in asked},
         risks=(*_risks(plan, history, unpriced), *_over(plan, total, latency)),
         suggestions=_suggestions(plan, expected, slots, in_order=in_order, order=order),
     )
@@ -137,43 +140,62 @@ def _llm(step: Step) -> str:
     return step.assignment.llm if step.assignment else ""
 
 
-def _width(step: Step, items: Mapping[str, int]) -> int:
-    """Return how many calls a step makes one beside the other or after another."""
-    width = items.get(step.id, DEFAULT_ITEMS) if step.repeat else 1
-    if step.refining is not None:
-        width *= step.refining.most * (1 + bool(judges_of(step)))  # each draft is judged
-    return width
+class _Calls(NamedTuple):
+    """The calls of a step to one LLM."""
+
+    llm: str
+    times: int
+    samples: Sequence[Sample]
+    """What one of them may take."""
+    basis: str
+    """On what that is based."""
 
 
-def _model(
-    step: Step, history: History, prices: Mapping[str, Price | None]
-) -> tuple[Sequence[Sample], str]:
-    """Return what a call of a step may take, and on what that is based."""
-    if step.assignment is None:
-        return [Sample(0.0, 0.0)], "it needs no LLM"
-    known, basis = history.samples(step)
-    if known:
-        return known, basis
-    price = prices.get(step.assignment.llm)
+def _calls(
+    step: Step, history: History, prices: Mapping[str, Price | None], items: Mapping[str, int]
+) -> list[_Calls]:
+    """Return the calls of a step, one beside the other or one after another."""
+    many = items.get(step.id, DEFAULT_ITEMS) if step.repeat else 1
+    found = []
+    for llm, count in calls_of(step).items():
+        known, basis = history.samples(step.id, llm)
+        if not known:
+            known, basis = _guess(prices.get(llm), step.max_tokens), _GUESS
+        found.append(_Calls(llm, count * many, known, basis))
+    return found
+
+
+def _guess(price: Price | None, max_tokens: int | None) -> Sequence[Sample]:
     usd = None
     if price is not None:
-        tokens = LIKELY_TOKENS[0], min(LIKELY_TOKENS[1], step.max_tokens or LIKELY_TOKENS[1])
+        tokens = LIKELY_TOKENS[0], min(LIKELY_TOKENS[1], max_tokens or LIKELY_TOKENS[1])
         usd = float(price.input_usd_per_mtok * tokens[0] + price.output_usd_per_mtok * tokens[1])
         usd /= 1e6
-    return [Sample(seconds, usd) for seconds in PRIOR], "no answer so far: a guess"
+    return [Sample(seconds, usd) for seconds in PRIOR]
+
+
+def _basis(calls: Sequence[_Calls]) -> str:
+    """Return on what the estimate of a step is based: a guess where any of it is one."""
+    said = dict.fromkeys(each.basis for each in calls)
+    return _GUESS if _GUESS in said else ", ".join(said)
+
+
+def _middle(calls: Sequence[_Calls]) -> float:
+    """Return the mean of the median seconds of a step's calls; 0 without any."""
+    many = sum(each.times for each in calls)
+    total = sum(statistics.median(s.seconds for s in each.samples) * each.times for each in calls)
+    return total / many if many else 0.0
 
 
 def _length(seconds: float, width: int, slots: int, *, in_order: bool) -> float:
     return seconds * width if in_order else seconds * -(-width // max(1, slots))
 
 
-def _drawn(
-    rng: random.Random, samples: Sequence[Sample], width: int, slots: int
-) -> tuple[float, float | None]:
+def _drawn(rng: random.Random, calls: Sequence[_Calls], slots: int) -> tuple[float, float | None]:
     """Return seconds and US dollars of a step, as many calls at a time as there are slots."""
-    chosen = [rng.choice(samples) for _ in range(width)]
+    chosen = [rng.choice(each.samples) for each in calls for _ in range(each.times)]
     usd = sum(each.usd or 0.0 for each in chosen)
-    lanes = [0.0] * max(1, min(slots, width))
+    lanes = [0.0] * max(1, min(slots, len(chosen)))
     for each in chosen:
         first = lanes.index(min(lanes))
         lanes[first] += each.seconds

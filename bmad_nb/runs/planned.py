@@ -7,8 +7,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from bmad_nb.forecast.asked import llms_of
 from bmad_nb.forecast.ranges import Analysis, Range
-from bmad_nb.plan import Plan, judges_of
+from bmad_nb.plan import Plan
 from bmad_nb.plan_parts import RunLimits
 from bmad_nb.render.run import WorkflowView
 from bmad_nb.runs.drawing import graph_of
@@ -109,9 +110,7 @@ class Planned:
     @property
     def llms(self) -> list[str]:
         """Ids of the LLMs that the plan asks."""
-        asked = [step.assignment.llm for step in self.plan.steps if step.assignment]
-        judges = [name for step in self.plan.steps for name in judges_of(step)]
-        return list(dict.fromkeys((*asked, *judges)))
+        return list(dict.fromkeys(name for step in self.plan.steps for name in llms_of(step)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values, and what is to be expected of it."""
