@@ -75,6 +75,9 @@ class Collaborations:
             on_disagree=part.on_disagree or "",
             note=note,
         )
+        if together.members and together.quorum > len(together.members):
+            said = f"Task {task_id!r} wants {together.quorum} answers of {len(together.members)}"
+            self._assigner.lacks((task_id, "collaborate", "quorum"), f"{said} members.")
         self._warn(task_id, part, together)
         return together
 
@@ -123,7 +126,11 @@ class Collaborations:
         """
         if part.weights:
             written = {self._assigner.bound_id(name): w for name, w in part.weights.items()}
-            return {a.llm: written.get(a.llm, part.weights.get(a.llm, 1.0)) for a in chosen}
+            members = {a.llm for a in chosen}
+            if chosen and (strange := sorted(written.keys() - members)):
+                said = f"Task {task_id!r} weighs {', '.join(strange)}, which is no member of it."
+                self._assigner.lacks((task_id, "collaborate", "weights"), said)
+            return {a.llm: written.get(a.llm, 1.0) for a in chosen}
         if part.method != "weighted":
             return {a.llm: 1.0 for a in chosen}
         quality = {a.llm: self._assigner.quality(a.llm, task) for a in chosen}

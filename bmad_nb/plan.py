@@ -19,6 +19,7 @@ from bmad_nb.plan_parts import (
     Checking,
     Collaborating,
     Fallback,
+    Member,
     Question,
     Reducing,
     Refining,
@@ -175,14 +176,14 @@ def _together(part: Collaborating | None) -> dict[str, Any] | None:
     if part is None:
         return None
     members = [
-        _without_none(
-            {"name": m.name, "llm": m.assignment.llm,
-             "weight": m.weight if m.weight != 1 else None, "role": m.role or None,
-             "when": m.when or None}
-        )
+        {"name": m.name, **_llm_dict(m.assignment),
+         **_without_none({"sample": m.sample or None,
+                          "weight": m.weight if m.weight != 1 else None,
+                          "role": m.role or None, "when": m.when or None})}
         for m in part.members
     ]  # fmt: skip
-    combiner, strong = part.combiner, part.strong
+    judge = part.judge
+    judges = (judge.panel or (judge.assignment,)) if judge else ()
     return _without_none(
         {
             "type": part.type,
@@ -192,10 +193,60 @@ def _together(part: Collaborating | None) -> dict[str, Any] | None:
             "rounds": part.rounds,
             "threshold": part.threshold,
             "self_consistency": part.is_self_consistency or None,
-            "combiner": combiner.llm if combiner else None,
-            "strong": strong.llm if strong else None,
+            "judges": [_llm_dict(each) for each in judges if each] or None,
+            "combiner": _llm_dict(part.combiner) if part.combiner else None,
+            "strong": _llm_dict(part.strong) if part.strong else None,
             "note": part.note or None,
         }
+    )
+
+
+def _llm_dict(chosen: Assignment) -> dict[str, Any]:
+    more = {"params": dict(chosen.params) or None, "simulated": chosen.simulated or None}
+    return {"llm": chosen.llm, **_without_none(more)}
+
+
+def _llm_of(stored: Mapping[str, Any]) -> Assignment:
+    params = tuple(sorted(stored.get("params", {}).items()))
+    return Assignment(stored["llm"], params, simulated=bool(stored.get("simulated")))
+
+
+def with_members(plan: Plan, before: Mapping[str, Any]) -> Plan:
+    """Return a plan in which who works together is who did in a stored plan of the same steps.
+
+    A run that goes on keeps its members, their weights and their judges, whatever has been learned
+    or has become ready since.
+    """
+    kept = {each["content"]: each["collaborate"] for each in before["steps"]
+            if "collaborate" in each}  # fmt: skip
+    steps = [
+        dataclasses.replace(step, collaborating=_kept(step.collaborating, kept[step.content]))
+        if step.collaborating and step.content in kept
+        else step
+        for step in plan.steps
+    ]
+    return dataclasses.replace(plan, steps=tuple(steps))
+
+
+def _kept(part: Collaborating, before: Mapping[str, Any]) -> Collaborating:
+    members = tuple(
+        Member(
+            each["name"], _llm_of(each), each.get("sample", 0), each.get("weight", 1.0),
+            each.get("role", ""), each.get("when", ""),
+        )
+        for each in before["members"]
+    )  # fmt: skip
+    judges = tuple(_llm_of(each) for each in before.get("judges", ()))
+    judge = part.judge
+    if judge is not None and judges:
+        panel = judges if judge.panel else ()
+        judge = dataclasses.replace(judge, assignment=judges[0], panel=panel)
+    return dataclasses.replace(
+        part,
+        members=members,
+        judge=judge,
+        combiner=_llm_of(before["combiner"]) if "combiner" in before else part.combiner,
+        strong=_llm_of(before["strong"]) if "strong" in before else part.strong,
     )
 
 

@@ -36,7 +36,7 @@ from bmad_nb.events import (
 )
 from bmad_nb.messages import fingerprint
 from bmad_nb.outcome import TaskResult
-from bmad_nb.plan import Plan, assignments, root_of
+from bmad_nb.plan import Plan, assignments, root_of, with_members
 from bmad_nb.plan_parts import Assignment
 from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.runs.adaptation import Adaptation, order_of, typical_costs, typical_seconds
@@ -98,7 +98,7 @@ class Execution(Steered):
         self._earlier = self._found(earlier)
         before = self._earlier or self._replayed()
         if before is not None and before.state.plan is not None:
-            self.plan = self._planned(self._pins(before))
+            self.plan = with_members(self._planned(self._pins(before)), before.state.plan)
         if self.plan.missing:
             raise NotRunnable(workflow.id, self.plan.missing)
         self.kept = kept(self.plan.steps, self._earlier)
