@@ -15,15 +15,17 @@ from bmad_nb.forecast.asked import llms_of
 from bmad_nb.forecast.history import History
 from bmad_nb.forecast.ranges import Analysis, analyze
 from bmad_nb.grading import Grading
-from bmad_nb.plan import Plan
+from bmad_nb.plan import Plan, judges_of
 from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.routers.base import Router
 from bmad_nb.runs.adaptation import llm_seconds, order_of
 from bmad_nb.runs.execution import Execution
+from bmad_nb.runs.lessons import lessons
 from bmad_nb.runs.planned import Planned
 from bmad_nb.runs.resuming import resumed
 from bmad_nb.runs.run import Run
 from bmad_nb.runs.tools import Lent, functions_of, identities
+from bmad_nb.store import scores
 from bmad_nb.workflow.model import Workflow
 
 Definition = Workflow | str | Path
@@ -309,9 +311,17 @@ class Running(Grading):
         try:
             await execution.execute()
         except RunStopped as stopped:
-            stopped.result = Run(self.store, execution.run.run_id, self)
+            stopped.result = self._learned_from(execution)
             raise
-        return Run(self.store, execution.run.run_id, self)
+        return self._learned_from(execution)
+
+    def _learned_from(self, execution: Execution) -> Run:
+        """Return a run, once what its judges said is kept."""
+        run = Run(self.store, execution.run.run_id, self)
+        if any(judges_of(step) for step in execution.plan.steps):
+            types = {name: task.type for name, task in execution.workflow.tasks.items()}
+            scores.keep(self.store, lessons(run.state, types))
+        return run
 
 
 def _check_kinds(wishes: Wishes) -> None:

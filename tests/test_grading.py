@@ -391,6 +391,33 @@ def test_learned_quality_reaches_routing_until_it_is_switched_off(ws: Workspace)
     off.close()
 
 
+def test_the_judges_of_workflows_teach_too(ws: Workspace) -> None:
+    """What a judge says of drafts and candidates is a score of the LLM that wrote them."""
+    judge = Judge({"first": 0.3, "second": 0.9})
+    drafts = iter(["first", "second"])
+    ws.add_llm("judge", judge)
+    ws.add_llm("a", lambda _: next(drafts))
+    run = ws.collaborate(
+        "Write.", "refine", "own/a", max=2, until="score > 0.8",
+        judge={"rubric": "good?", "route": "own/judge"},
+    )  # fmt: skip
+    rows = ws.scores()
+    assert [0.3, 0.9] == rows["score"].tolist()
+    assert {("own/a", "judge own/judge", "judge", run.id)} == set(
+        rows[["llm", "scorer", "source", "run_id"]].itertuples(index=False, name=None)
+    )
+    assert [("own/a", 2)] == [(e.llm, e.n) for e in ws.learned.entries]
+    ws.add_llm("b", lambda _: "first")
+    ws.add_llm("c", lambda _: "second")
+    ws.collaborate(
+        "Which?", "best_of_n", "own/b,own/c", judge={"rubric": "good?", "route": "own/judge"}
+    )
+    assert {"own/a": 0.6, "own/b": 0.3, "own/c": 0.9} == {
+        e.llm: pytest.approx(e.mean) for e in ws.learned.entries
+    }
+    assert 4 == len(ws.scores())
+
+
 def test_scores_are_durable_and_belong_to_their_run(ws: Workspace, both: Comparison) -> None:
     """Another workspace on the same store shows the same scores."""
     ws.rate(both, "own/alpha", 0.4)
