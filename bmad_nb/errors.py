@@ -5,7 +5,8 @@ BmadError
 │   ├── UnknownName          a name that nothing here has; carries the nearest right one
 │   └── SettingsError        a settings file or variable that cannot be used
 ├── TaskFailed               the code of a task, or what it was given
-│   └── NoQuorum · NoAgreement   several LLMs on one task, without a result
+│   ├── NoQuorum · NoAgreement   several LLMs on one task, without a result
+│   └── CheckFailed          an answer; UngroundedQuote, TestsFailed among them
 ├── AnswerNeeded             a task that waits for a person
 ├── WorkflowError            the author of a prompt or a definition
 │   ├── DefinitionError      a workflow's text or fields; carries every problem with its place
@@ -35,9 +36,10 @@ Every message says what happened, where, and what to do next.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
+
+from bmad_nb._nearest import nearest
 
 Billed = Literal["no", "maybe", "yes"]
 """Whether a call that failed was charged for: `maybe` once the request has left this machine."""
@@ -171,6 +173,20 @@ class NoQuorum(TaskFailed):
 
 class NoAgreement(TaskFailed):
     """The members of a collaboration do not agree, and that is a failure of the task."""
+
+
+class CheckFailed(TaskFailed):
+    """An answer does not pass a check of its task."""
+
+
+class UngroundedQuote(CheckFailed):
+    """An answer quotes what does not stand in its source."""
+
+
+class TestsFailed(CheckFailed):
+    """An answer's code does not pass its tests."""
+
+    __test__ = False  # its name is no test's
 
 
 class AnswerNeeded(BmadError):
@@ -382,18 +398,3 @@ class UnknownRun(StoreError):
 
 class RunBusy(StoreError):
     """Another process has taken the run up at this moment."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like `name`, or None if none is like it.
-
-    >>> nearest("claud", ["claude", "local"])
-    'claude'
-    """
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return close[0]
-    tails = {each.rpartition("/")[2]: each for each in names}
-    close = difflib.get_close_matches(name.rpartition("/")[2], tails, n=1, cutoff=0.6)
-    return tails[close[0]] if close else None

@@ -8,6 +8,7 @@ from typing import Any
 from bmad_nb.assigning import Assigner
 from bmad_nb.collaborating import DEFAULT_JUDGE, Collaborations
 from bmad_nb.llms.catalog import Catalog
+from bmad_nb.patterns.checking import RUNS_CODE
 from bmad_nb.plan_parts import (
     Asserting,
     Assignment,
@@ -50,7 +51,7 @@ class Modifiers:
 
     def of(self, task_id: str, task: Task, author: Assignment | None) -> dict[str, Any]:
         """Return the fields of the step of a task that is given to `author`."""
-        escalates = any(check.on_fail == "escalate" for check in task.checks)
+        escalates = any(check.on_fail in {"escalate", "repair"} for check in task.checks)
         return {
             "repeat": self._repeat(task),
             "reducing": self._reducing(task_id, task, author),
@@ -110,7 +111,11 @@ class Modifiers:
     def _check(self, task_id: str, part: Check, author: Assignment | None) -> Checking:
         least = self._engine.quality_threshold if part.min is None else part.min
         judge = self._judge(task_id, part.judge, author, "checks") if part.judge else None
-        return Checking(part.that or "", judge, least, part.on_fail)
+        if part.tests is not None:
+            self._function(task_id, RUNS_CODE, "checks")
+        return Checking(
+            part.that or "", judge, least, part.on_fail, part.grounded or "", part.tests or ""
+        )
 
     def _judge(self, task_id: str, part: Judge, author: Assignment | None, key: str) -> Judging:
         if part.that is not None:

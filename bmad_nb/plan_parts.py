@@ -155,7 +155,11 @@ class Checking:
     judge: Judging | None = None
     least: float | None = None
     """Least score of the judge in [0, 1]; None is 0.5."""
-    on_fail: Literal["retry", "escalate", "fail", "warn", "human"] = "fail"
+    on_fail: Literal["retry", "repair", "escalate", "fail", "warn", "human"] = "fail"
+    grounded: str = ""
+    """Expression of the text in which all that is quoted must stand."""
+    tests: str = ""
+    """Template of the tests that the answer's code must pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from pydantic import (
 )
 
 from bmad_nb._files import anchored
-from bmad_nb.errors import SettingsError, nearest
+from bmad_nb._nearest import nearest
+from bmad_nb.errors import SettingsError
 from bmad_nb.messages import MOST_USD
 from bmad_nb.secrets import read_reference
 

@@ -39,7 +39,7 @@ FLOORS = (
     "magics cli __main__ __init__",
 )
 """From the ground up; on a floor, a module imports only from those to its left."""
-APART = ("_files", "_functions", "_loop", "_assets")
+APART = ("_files", "_functions", "_loop", "_assets", "_nearest")
 """Anybody may import these, and they import nothing but errors."""
 PLACE = {name: (n, k) for n, row in enumerate(FLOORS) for k, name in enumerate(row.split())}
 

@@ -9,7 +9,8 @@ from collections import ChainMap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, cast
 
-from bmad_nb.errors import MissingInput, TemplateError, nearest
+from bmad_nb._nearest import nearest
+from bmad_nb.errors import MissingInput, TemplateError
 from bmad_nb.expressions.functions import CALLS
 from bmad_nb.expressions.language import ARITHMETIC, COMPARISONS, references
 from bmad_nb.expressions.values import (

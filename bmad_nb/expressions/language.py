@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bmad_nb.errors import TemplateError, nearest
+from bmad_nb._nearest import nearest
+from bmad_nb.errors import TemplateError
 from bmad_nb.expressions.values import MAX_INTEGER, short
 
 MAX_LENGTH = 1000

@@ -16,7 +16,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from bmad_nb.errors import UsageProblem, nearest
+from bmad_nb._nearest import nearest
+from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.recorded import Recording, Setting, Turns, spelled, turns_of
 from bmad_nb.messages import MOST_TOKENS, Completion, Message, Usage
 

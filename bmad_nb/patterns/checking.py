@@ -7,10 +7,12 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bmad_nb import expressions, prompts
-from bmad_nb.errors import TaskFailed, TemplateError
+from bmad_nb.answers.quoting import ungrounded
+from bmad_nb.errors import CheckFailed, TaskFailed, TemplateError, TestsFailed, UngroundedQuote
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
 from bmad_nb.patterns.judging import judged
+from bmad_nb.patterns.members import bare
 from bmad_nb.plan import Step
 from bmad_nb.plan_parts import Checking, Question
 
@@ -21,15 +23,24 @@ LEAST = 0.5
 _LLM_KINDS = {"llm", "prompt"}
 
 
+RUNS_CODE = "bmad_nb.scorers.code:passed"
+"""What runs the tests of an answer's code, once that is allowed."""
+_Said = tuple[str, type[CheckFailed]]
+"""Why a check does not hold, one sentence, empty if it does; and the error that this is."""
+_HOLDS: _Said = ("", CheckFailed)
+
+
 class _Fault(NamedTuple):
     check: Checking
     said: str
+    kind: type[CheckFailed]
 
 
 def checked(step: Step, names: Mapping[str, Any], messages: tuple[Message, ...] = ()) -> Working:
     """Ask, look whether all checks hold, and act on the first that does not.
 
-    `retry` tells the LLM what is wrong, at most twice; `escalate` asks a better one. A check that
+    `retry` tells the LLM what is wrong, at most twice; `escalate` asks a better one; `repair` does
+    the one and then the other. A check that
     still fails is a failure of the attempt: the next fallback is tried, and what a fallback gives
     without asking anybody is not checked.
 
@@ -54,19 +65,19 @@ def checked(step: Step, names: Mapping[str, Any], messages: tuple[Message, ...] 
         on_fail = fault.check.on_fail
         if on_fail == "human":
             return (yield from _left_to_a_person(step, reply, fault, number))
-        if on_fail == "retry" and retries:
+        if on_fail in {"retry", "repair"} and retries:
             retries -= 1
             asked = _told(step, names, asked, reply, fault)
             continue
         asked, best = messages, step.best
-        if on_fail == "escalate" and not escalated and best:
+        if on_fail in {"escalate", "repair"} and not escalated and best:
             escalated = True
             inner = dataclasses.replace(inner, assignment=best, collaborating=None, cascading=None)
             continue
         if reply.row.rung >= len(step.fallbacks):
             said = f"The answer to task {step.id!r} failed a check: {fault.said}"
             hint = "Its answers are stored; mend the check, the prompt, or take another LLM."
-            return Outcome(error=TaskFailed(said, hint=hint), facts=facts)
+            return Outcome(error=fault.kind(said, hint=hint), facts=facts)
         inner = dataclasses.replace(inner, first_rung=reply.row.rung + 1)
 
 
@@ -81,33 +92,56 @@ def _fault(
 ) -> Generator[Parts, Sequence[Reply], _Fault | None]:
     """Return the first check that does not hold and is more than a warning."""
     for place, check in enumerate(step.checks, start=1):
-        said = yield from _said(step, check, names, reply, f"{name}.check{place}")
+        said, kind = yield from _said(step, check, names, reply, f"{name}.check{place}")
         if said and check.on_fail == "warn":
             warnings.append(said)
         elif said:
-            return _Fault(check, said)
+            return _Fault(check, said, kind)
     return None
 
 
 def _said(
     step: Step, check: Checking, names: Mapping[str, Any], reply: Reply, name: str
-) -> Generator[Parts, Sequence[Reply], str]:
-    """Return why a check does not hold, one sentence; empty if it does."""
+) -> Generator[Parts, Sequence[Reply], _Said]:
     local = {**names, "out": reply.result}
-    if check.that:
-        tree = expressions.parse(check.that)
-        try:
-            if not expressions.evaluate(tree, local):
-                return f"{check.that} does not hold."
-        except TemplateError as error:
-            return f"{check.that} cannot be decided: {error.what}"
+    try:
+        if check.that and not expressions.evaluate(expressions.parse(check.that), local):
+            return f"{check.that} does not hold.", CheckFailed
+        if check.grounded and (said := _ungrounded(check.grounded, local, reply)):
+            return said, UngroundedQuote
+    except TemplateError as error:
+        return f"{check.that or check.grounded} cannot be decided: {error.what}", CheckFailed
+    if check.tests and (said := (yield from _failing(step, check, local, reply, name))):
+        return said, TestsFailed
     if check.judge is not None:
         least = LEAST if check.least is None else check.least
         verdict = yield from judged(step, check.judge, names, reply, name)
         if verdict.score < least:
             more = f" {verdict.feedback}" if verdict.feedback else ""
-            return f"Its score is {verdict.score:.2f}, and {least:g} is wanted.{more}"
-    return ""
+            said = f"Its score is {verdict.score:.2f}, and {least:g} is wanted.{more}"
+            return said, CheckFailed
+    return _HOLDS
+
+
+def _ungrounded(source: str, local: Mapping[str, Any], reply: Reply) -> str:
+    """Return which quotes do not stand in a source; empty if all do."""
+    text = prompts.as_text(expressions.evaluate(expressions.parse(source), local))
+    wrong = ungrounded(reply.result.spelled, text)
+    listed = ", ".join(f"“{quote[:120]}”" for quote in wrong[:3])
+    return f"It quotes {listed}, which does not stand in {source}." if wrong else ""
+
+
+def _failing(
+    step: Step, check: Checking, local: Mapping[str, Any], reply: Reply, name: str
+) -> Generator[Parts, Sequence[Reply], str]:
+    """Run the tests of an answer's code; return what fails, empty if nothing does."""
+    tests = prompts.fill(check.tests, local)
+    arguments = {"answer": reply.result.spelled, "tests": tests}
+    work = bare(step, verb="python", function=RUNS_CODE, arguments=arguments, schema=None)
+    (given,) = yield Parts([Part(f"{name}.tests", work)])
+    if not given.is_done:
+        return f"Its tests cannot be run: {given.row.error}"
+    return "" if given.row.value["score"] == 1 else f"{given.row.value['said']}."
 
 
 def _told(

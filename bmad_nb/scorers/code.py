@@ -120,6 +120,12 @@ class CodeTests:
         return said, "" if process.returncode == 0 else "it broke off"
 
 
+def passed(answer: str, tests: str) -> dict[str, object]:
+    """Return the share of tests that an answer's code passes, and what was said of it."""
+    found = CodeTests().score(answer, tests)
+    return {"score": found.value, "said": found.explanation}
+
+
 def _kill(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bmad_nb import prompts
+from bmad_nb.answers.odds import odds
 from bmad_nb.calls.calls import Calls, Now
 from bmad_nb.calls.retries import attempts
 from bmad_nb.errors import (
@@ -234,6 +235,7 @@ class Ladder:
             call_id=call.call_id,
             llm=call.llm,
             simulated=call.simulated,
+            facts=_odds(work.step, call),
         )
         if work.step.schema is None or value is not None:  # null is a value, not the text of one
             self._texts[work.name] = call.text or ""
@@ -283,6 +285,18 @@ def filled(value: Any, names: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         return {name: filled(each, names) for name, each in value.items()}
     return [filled(each, names) for each in value] if isinstance(value, list) else value
+
+
+def _odds(step: Step, call: CallRow) -> dict[str, Any] | None:
+    """Return how likely each choice was, where one was asked for and its tokens tell."""
+    if not call.tokens or not isinstance(step.schema, Mapping):
+        return None
+    field = step.schema.get("properties", {}).get("choice")
+    choices = field.get("enum") if isinstance(field, Mapping) else None
+    found = (
+        odds(call.tokens, [each for each in choices if isinstance(each, str)]) if choices else {}
+    )
+    return {"odds": found} if found else None
 
 
 def _with_form(step: Step, messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from bmad_nb import _loop
-from bmad_nb.errors import LLMError, nearest
+from bmad_nb._nearest import nearest
+from bmad_nb.errors import LLMError
 from bmad_nb.llms.base import Card
 from bmad_nb.settings import EndpointSettings
 from bmad_nb.workspace import Workspace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-from bmad_nb.errors import nearest
+from bmad_nb._nearest import nearest
 
 _MOST_COMPARED = 300
 """Names that are compared; a hostile document may have thousands, and as many wrong ones."""

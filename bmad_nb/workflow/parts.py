@@ -165,7 +165,9 @@ class Check(Part):
     that: Expression | None = None
     judge: JudgeField | None = None
     min: Unit | None = None
-    on_fail: Literal["retry", "escalate", "fail", "warn", "human"] = "fail"
+    grounded: Expression | None = Field(None, description="text in which all quotes must stand")
+    tests: Template | None = Field(None, description="Python that the answer's code must pass")
+    on_fail: Literal["retry", "repair", "escalate", "fail", "warn", "human"] = "fail"
 
 
 class Refine(Part):

@@ -66,6 +66,8 @@ _TEXTS: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
     ("refine.prompt", True, (*_SCORED, "comment")),
     ("route.accept", False, _SCORED),
     ("checks.*.that", False, _SCORED),
+    ("checks.*.grounded", False, _SCORED),
+    ("checks.*.tests", True, _SCORED),
     ("checks.*.judge", False, _SCORED),
     ("checks.*.judge.that", False, _SCORED),
     ("checks.*.judge.rubric", True, _SCORED),

@@ -149,8 +149,9 @@ def _check(check: Any, path: Path) -> Iterator[Problem]:
     if not isinstance(check, Mapping):
         return
     judge = check.get("judge")
-    if check.get("that") is None and judge is None:
-        yield _problem(path, f"{called(path)} checks nothing.", "Add that: … or judge: ….")
+    if all(check.get(key) is None for key in ("that", "judge", "grounded", "tests")):
+        hint = "Add that: …, judge: …, grounded: … or tests: …."
+        yield _problem(path, f"{called(path)} checks nothing.", hint)
     elif check.get("min") is not None and judge is None:
         said = "'min' has no 'judge' whose score it could be."
         yield _problem((*path, Key("min")), said, "Add judge: …, or remove it.")

@@ -1,0 +1,120 @@
+"""Faulty answers: each kind is detected, typed, repaired at most twice, and then escalated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmad_nb.answers.quoting import ungrounded
+from bmad_nb.errors import DefinitionError, NotRunnable, RunFailed
+from bmad_nb.messages import Message
+from bmad_nb.workflow.model import Workflow
+from bmad_nb.workspace import Workspace
+
+SOURCE = "Ice floats on water, because it is less dense. Salt lowers its melting point."
+GOOD = 'It says “ice floats on water”, and "salt lowers its melting point".'
+BAD = 'It says “ice sinks in water”, and "salt lowers its melting point".'
+CODE = "```python\ndef double(x):\n    return {}\n```"
+TESTS = "assert double(2) == 4\nassert double(3) == 6"
+
+
+class Says:
+    """An LLM that says one thing after another, the last for ever, and keeps what it was asked."""
+
+    def __init__(self, *texts: str) -> None:
+        """Keep the texts."""
+        self.texts = list(texts)
+        self.asked: list[Sequence[Message]] = []
+
+    def __call__(self, messages: Sequence[Message]) -> str:
+        """Say the next."""
+        self.asked.append(messages)
+        return self.texts.pop(0) if len(self.texts) > 1 else self.texts[0]
+
+
+def flow(check: dict[str, Any], **more: Any) -> Workflow:
+    """Return a workflow of one checked task."""
+    task = {"prompt": "What does it say?", "llm": "own/a", "checks": [check], **more}
+    return Workflow("w", inputs={"source": {"type": "text", "default": SOURCE}}, tasks={"t": task})
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        ([], GOOD),
+        (["ice sinks in water"], BAD),
+        ([], 'A so-called "melting ice" is no quote, nor is "salt".'),
+        ([], '"Ice FLOATS… less dense"'),
+        (["Ice … more dense than salt"], '"Ice … more dense than salt"'),
+        ([], "> Ice floats on water\n> because it is less dense"),
+        (["Ice is a metal"], "As it says:\n> Ice is a metal"),
+        (["ice floats on waterways"], "«ice floats on waterways»"),
+        (["Eis schwimmt auf Wasser"], "„Eis schwimmt auf Wasser“"),
+        ([], ""),
+    ],
+)
+def test_quotes_are_looked_up(expected: list[str], text: str) -> None:
+    """Passages of three words in any quotation marks must stand in the source, word by word."""
+    assert expected == ungrounded(text, SOURCE)
+
+
+@given(st.text(max_size=300), st.text(max_size=100))
+def test_no_text_breaks_it(text: str, source: str) -> None:
+    """Any text gives a list of its own passages."""
+    assert all(quote in text for quote in ungrounded(text, source))
+
+
+@pytest.mark.parametrize(
+    ("check", "bad", "good", "said", "kind"),
+    [
+        ({"grounded": "source"}, BAD, GOOD, "“ice sinks in water”", "UngroundedQuote"),
+        ({"tests": TESTS}, CODE.format("x + 2"), CODE.format("2 * x"), "1 of 2", "TestsFailed"),
+        ({"that": "len(out.text) > 3"}, "no", "long", "does not hold", "CheckFailed"),
+    ],
+)
+def test_a_fault_is_typed_and_repaired_at_most_twice(  # noqa: PLR0917  (a table)
+    ws: Workspace, check: dict[str, Any], bad: str, good: str, said: str, kind: str
+) -> None:
+    """The LLM is told what is wrong; what stays wrong after two repairs is a typed error."""
+    mending = Says(bad, bad, good)
+    ws.add_llm("a", mending)
+    run = ws.run(flow({**check, "on_fail": "retry"}), allow_python=True)
+    assert good == run.outputs["t"]
+    assert 3 == len(mending.asked)
+    assert said in mending.asked[1][-1].text
+    never = Says(bad)
+    ws.add_llm("a", never)
+    with pytest.raises(RunFailed) as caught:
+        ws.run(flow({**check, "on_fail": "retry"}, title="again"), allow_python=True)
+    assert (kind, 3) == (caught.value.result.tasks["error_kind"][0], len(never.asked))
+
+
+def test_what_cannot_be_repaired_is_escalated(ws: Workspace) -> None:
+    """`repair` asks again twice, and then the most capable LLM that is another one."""
+    never, better = Says(BAD), Says(GOOD)
+    ws.add_llm("a", never)
+    ws.add_llm("b", better, capabilities={"facts": 0.9})
+    task = flow({"grounded": "source", "on_fail": "repair"}, llm=["own/a", "own/b"])
+    run = ws.run(task)
+    assert (GOOD, 3, 1) == (run.outputs["t"], len(never.asked), len(better.asked))
+
+
+def test_an_answers_code_runs_only_where_that_is_allowed(ws: Workspace) -> None:
+    """Without permission nothing is asked, and the plan says what is to be allowed."""
+    llm = Says(CODE.format("2 * x"))
+    ws.add_llm("a", llm)
+    with pytest.raises(NotRunnable, match="allow"):
+        ws.run(flow({"tests": TESTS}))
+    assert [] == llm.asked
+
+
+def test_a_check_that_checks_nothing_is_an_error(ws: Workspace) -> None:
+    """A check has one of its keys, and reads only names that are there."""
+    with pytest.raises(DefinitionError, match="grounded"):
+        ws.plan(flow({"on_fail": "warn"}))
+    with pytest.raises(DefinitionError, match="sauce"):
+        ws.plan(flow({"grounded": "sauce"}))
