@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bmad_nb.assigning import Assigner
@@ -20,7 +20,7 @@ DEFAULT_JUDGE = Judge(rubric=DEFAULT_RUBRIC)
 """Who judges a refinement that names nobody."""
 DEFAULT_METHODS: dict[str, Any] = {"ensemble": "synthesis", "debate": "judge"}
 """How answers become one where no method is named; else by majority."""
-DEFAULT_ROUNDS = {"consensus": 2, "debate": 2}
+DEFAULT_ROUNDS = {"consensus": 2, "debate": 2, "peer_review": 2}
 """Most rounds where none is named; else one."""
 TYPICAL_TOKENS = 500
 """Tokens of a prompt, and of an answer, where nothing is known of them."""
@@ -55,6 +55,9 @@ class Collaborations:
         if part is None:
             return None
         if part.type == "expert":
+            if not part.experts:
+                said = f"Task {task_id!r} consults nobody."
+                self._assigner.lacks((task_id, "collaborate", "experts"), said)
             return self._experts(task_id, task, part, author)
         members, note = self._members(task_id, task, part, author)
         method = part.method or DEFAULT_METHODS.get(part.type, "majority")
@@ -75,9 +78,8 @@ class Collaborations:
             on_disagree=part.on_disagree or "",
             note=note,
         )
-        if together.members and together.quorum > len(together.members):
-            said = f"Task {task_id!r} wants {together.quorum} answers of {len(together.members)}"
-            self._assigner.lacks((task_id, "collaborate", "quorum"), f"{said} members.")
+        for key, said in _faults(part, together, schema):
+            self._assigner.lacks((task_id, "collaborate", key), f"Task {task_id!r} {said}")
         self._warn(task_id, part, together)
         return together
 
@@ -212,3 +214,23 @@ class Collaborations:
             self._typical_usd(together.strong.llm),
         )
         self._note(f"Task {task_id!r}: {limit.said}")
+
+
+def _faults(
+    part: Collaborate, together: Collaborating, schema: Mapping[str, Any] | None
+) -> Iterator[tuple[str, str]]:
+    """Yield the keys with which a collaboration could not come to a result, and why."""
+    members = together.members
+    if members and together.quorum > len(members):
+        yield "quorum", f"wants {together.quorum} answers of {len(members)} members."
+    if members and not any(member.weight for member in members):
+        yield "weights", "gives nobody's vote any weight."
+    fields = (schema or {}).get("properties", {})
+    if part.field and part.field not in fields:
+        has = f"its output has {', '.join(fields)}" if fields else "it has no output"
+        yield "field", f"votes on the field {part.field!r}, and {has}."
+    if part.type == "cascade":
+        if part.strong is None:
+            yield "strong", "has nobody to ask where the cheap LLMs disagree: name strong."
+        elif together.strong and together.strong.llm in {m.assignment.llm for m in members}:
+            yield "strong", f"has {together.strong.llm} among the cheap LLMs too."

@@ -8,6 +8,8 @@ from typing import Any
 
 from bmad_nb import grid, prompts
 from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.llms.catalog import Choice
+from bmad_nb.messages import variant_name
 from bmad_nb.planner import Wishes
 from bmad_nb.running import Running
 from bmad_nb.runs.execution import Execution
@@ -89,8 +91,30 @@ class Together(Running):
         **given: Any,
     ) -> Execution:
         """Return how `collaborate` would run; nothing is asked."""
-        flow, values = flow_of(prompt, kind, llms, inputs=inputs, **given)
+        flow, values = self.question(prompt, kind, llms, inputs=inputs, replay=replay, **given)
         return self.prepared(flow, Wishes(values), budget_usd, resume, replay=replay)
+
+    def question(
+        self,
+        prompt: str,
+        kind: str,
+        llms: str | Iterable[str] = (),
+        *,
+        replay: bool = False,
+        **given: Any,
+    ) -> tuple[Workflow, dict[str, Any]]:
+        """Return the workflow that `collaborate` runs, and its inputs; for `plan`, for example."""
+        if kind not in {"map", "refine"}:
+            llms = self._each(llms, replay=replay)
+        return flow_of(prompt, kind, llms, **given)
+
+    def _each(self, llms: str | Iterable[str], *, replay: bool) -> list[str]:
+        """Return ids with globs spelled out: whoever a glob names is a member."""
+        found: list[str] = []
+        for name in _names(llms):
+            chosen = self.llms(replay=replay).choose(name) if "*" in name else ()
+            found += [_spelled(each) for each in chosen] or [name]
+        return found
 
 
 def flow_of(
@@ -118,7 +142,7 @@ def flow_of(
         raise UnknownName("kind of collaboration", kind, KINDS)
     if not isinstance(prompt, str) or not prompt.strip():
         raise UsageProblem("There is no question.", hint="Write it as the prompt.")
-    names = [x.strip() for x in (llms.split(",") if isinstance(llms, str) else llms) if x.strip()]
+    names = _names(llms)
     task: dict[str, Any] = {key: options.pop(key) for key in _AROUND if key in options}
     if system is not None:
         task["system"] = "{{ system }}"
@@ -148,6 +172,26 @@ def flow_of(
     flow_id = kind.replace("_", "-")
     return Workflow(flow_id, inputs=declared, tasks={TASK: task},
                     outputs={TASK: f"{TASK}.output"}), values  # fmt: skip
+
+
+def _spelled(choice: Choice) -> str:
+    variant = variant_name(dict(choice.params))
+    return f"{choice.llm_id}?{variant}" if variant else choice.llm_id
+
+
+def _names(llms: Any) -> list[str]:
+    """Return ids of LLMs.
+
+    Raises:
+        UsageProblem: they are neither a text nor a list of texts.
+    """
+    listed = llms.split(",") if isinstance(llms, str) else llms
+    if listed is None:
+        return []
+    found: list[Any] = [*listed] if isinstance(listed, Iterable) else [None]
+    if not all(isinstance(each, str) for each in found):
+        raise UsageProblem("llms takes ids: a text with commas, or a list of texts.")
+    return [x.strip() for x in found if x.strip()]
 
 
 def _questions(prompt: str, inputs: Mapping[str, Any], over: Any) -> list[str]:

@@ -27,6 +27,8 @@ from tests.fake_provider import FakeProviderProcess
 from tests.kernel import clean_environment
 
 KILLS = int(os.environ.get("BMAD_TEST_KILLS", "40"))
+FEW = 10
+"""Kills that every run of the tests makes."""
 CASES = 200
 AT_ONCE = 8
 KILLS_PER_ROUND = 5
@@ -244,17 +246,18 @@ def _received(counts: dict[str, Any]) -> dict[str, int]:
     return {key: tally["received"] for key, tally in counts["keys"].items()}
 
 
-def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [FEW, pytest.param(KILLS, marks=pytest.mark.long)])
+def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path, kills: int) -> None:
     """After kills with calls in flight, no stored answer is lost or asked for again, ever."""
-    found = measure(KILLS, tmp_path)
+    found = measure(kills, tmp_path)
     print(dataclasses.replace(found, places=[]))
     print("answered at the kills:", " ".join(f"{place:.2f}" for place in sorted(found.places)))
-    assert found.kills >= KILLS
+    assert found.kills >= kills
     assert found.stored > 0
     assert (found.lost, found.sent_again, found.damaged) == (0, 0, 0)
     assert found.resent <= found.in_flight <= AT_ONCE * found.kills
-    assert min(found.places) < 0.2
-    assert max(found.places) > 0.8
+    assert kills == FEW or min(found.places) < 0.2
+    assert kills == FEW or max(found.places) > 0.8
 
 
 def test_the_counting_finds_what_it_looks_for(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ from tests.fake_provider import FakeProviderProcess
 from tests.kernel import clean_environment
 
 KILLS = int(os.environ.get("BMAD_TEST_KILLS", "40"))
+FEW = 10
+"""Kills that every run of the tests makes."""
 KILLS_PER_ROUND = 3
 AT_ONCE = 8
 FLOWS = Path(__file__).parent / "data" / "runnable"
@@ -624,17 +626,18 @@ def _kill(stage: Stage, pid: int, out: Path, point: int, delay_s: float) -> None
         time.sleep(0.002)
 
 
-def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [FEW, pytest.param(KILLS, marks=pytest.mark.long)])
+def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path: Path, kills: int) -> None:
     """After kills with calls in flight, no stored answer is lost or asked for again, ever."""
-    found = measure(KILLS, tmp_path)
+    found = measure(kills, tmp_path)
     print(dataclasses.replace(found, places=[], reopen_s=[]))
     print("answered at the kills:", " ".join(f"{place:.2f}" for place in sorted(found.places)))
-    assert found.kills >= KILLS
+    assert found.kills >= kills
     assert found.stored > 0
     assert found.faults == (0, 0, 0, 0)
     assert found.resent <= found.in_flight
-    assert min(found.places) < 0.2
-    assert max(found.places) > 0.8
+    assert kills == FEW or min(found.places) < 0.2
+    assert kills == FEW or max(found.places) > 0.8
 
 
 # --- two processes --------------------------------------------------------------------------------

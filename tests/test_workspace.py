@@ -265,7 +265,7 @@ def test_a_blocking_call_inside_a_running_loop_works(ws, counter):
         (UsageProblem, lambda ws: ws.ask("x", "sim/*")),
         (UsageProblem, lambda ws: ws.ask("x", "sim/careful", over=[{"a": 1}])),
         (UsageProblem, lambda ws: ws.ask("  ", "sim/careful")),
-        (UsageProblem, lambda ws: ws.compare("x", "sim/careful", judge="sim/hasty")),
+        (UsageProblem, lambda ws: ws.ask("x", "sim/careful", judge="sim/hasty")),
         (UsageProblem, lambda ws: ws.compare("x", "sim/careful", samples=0)),
         (UsageProblem, lambda ws: ws.compare("x", "sim/careful", over=[])),
         (UsageProblem, lambda ws: ws.compare("x", "sim/careful", budget_usd=-1)),

@@ -27,6 +27,7 @@ _SPOKEN = re.compile(
 _MARKED = re.compile(r"^\s*#{4}\s*(\S[^\n]*)$", re.MULTILINE)
 _LETTER = re.compile(r"(?<![\w'])\(?([A-J])\)?(?![\w'])")
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)```", re.DOTALL)
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BLANK = re.compile(r"_{2,}|\.{3}|<[^<>]*>")
 _VALUE = r"\"\s*:\s*(\"(?:[^\"\\]|\\.)*\"|'[^\n]*'(?=\s*[}\n])|\[[^\n]*\]|\{[^\n]*\}|[^,\n}\]]+)"
 
@@ -48,7 +49,7 @@ def final_answer(response: str | None, kind: Kind = "auto", field: str = FIELD) 
     """
     if not response or not response.strip():
         return None
-    text = response[-MAX_LENGTH:]
+    text = _CONTROL.sub("", response[-MAX_LENGTH:])
     found = in_json(text, field)
     if found is None:
         boxed = latex.unboxed(text)

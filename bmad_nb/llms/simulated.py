@@ -42,6 +42,8 @@ _INSTRUCTION = re.compile(
     r"|tell|translate|write|in one|what|why|how|which|who)\b",
     re.IGNORECASE,
 )
+_FENCES = re.compile(r"^(?:</?[0-9a-f]{12}>|Candidate [A-Z]:|The task was:)$\n?", re.MULTILINE)
+"""What stands around texts of others in a prompt: no words of the question."""
 _WORD_OPERATORS = {"plus": "+", "minus": "-", "times": "*", "divided by": "/"}
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -195,6 +197,7 @@ class SimulatedLLM:
     def _answer(self, request: Request, chance: random.Random) -> str:
         asked = next(m.text for m in request.messages if m.role == "user")
         question = asked.partition(forms.MARK)[0].strip() if request.schema else request.prompt
+        question = _FENCES.sub("", question)
         capability, truth, wrong = solve(question, self.truths)
         skills = dict(self.persona.skills)
         right = chance.random() < skills.get(capability, 0.5)
@@ -273,6 +276,6 @@ def _summary(prompt: str, keep: int) -> str:
     What reads like an instruction is left out where anything else is there.
     """
     found = [s.strip() for s in re.split(r"(?<=[.!?:])\s+|\n+", prompt) if s.strip()]
-    sentences = [s for s in found if not _INSTRUCTION.match(s)] or found
+    sentences = list(dict.fromkeys(s for s in found if not _INSTRUCTION.match(s))) or found
     longest = sorted(sentences, key=len, reverse=True)[:keep]
     return " ".join(s for s in sentences if s in longest)

@@ -77,7 +77,7 @@ class Ballot(NamedTuple):
     shown: dict[str, str]
     """How each answer reads."""
     texts: dict[str, str]
-    """Whole text by member that answered."""
+    """Whole text by member that answered; a blank text is no answer."""
     is_prose: bool
     """Whether texts were grouped by likeness, because they hold no short answer."""
 
@@ -89,13 +89,14 @@ def ballot(part: Collaborating, replies: Mapping[str, Reply]) -> Ballot:
         part: which field decides, and what answers are.
         replies: by member.
     """
-    texts = {name: r.result.spelled for name, r in replies.items() if r.is_done}
+    given = {name: reply.result.spelled for name, reply in replies.items() if reply.is_done}
+    texts = {name: text for name, text in given.items() if text.strip()}
     raw = {name: _raw(part, r) for name, r in replies.items()}
-    given = [each for each in raw.values() if each is not None]
-    if texts and len(given) * 2 < len(texts):
+    short = [each for each in raw.values() if each is not None]
+    if texts and len(short) * 2 < len(texts):
         return _prose(texts, list(replies))
     kind: Kind = part.answers if part.answers in KINDS else "auto"  # type: ignore[assignment]
-    kind = kind_of(given) if kind == "auto" else kind
+    kind = kind_of(short) if kind == "auto" else kind
     votes = {name: canonical(each, kind) for name, each in raw.items()}
     shown: dict[str, str] = {}
     for name in sorted(raw):

@@ -103,21 +103,23 @@ class CodeTests:
 
     def _run(self, folder: str, mark: str) -> tuple[str, str]:
         """Return what the tests printed, and how they ended; empty where they came to their end."""
-        with subprocess.Popen(
+        said = Path(folder, "said")  # no pipe: a child that holds it would be waited for
+        with said.open("wb") as told, subprocess.Popen(
             [sys.executable, "-I", "-B", "tests.py"], cwd=folder, env={"LANG": "C.UTF-8"},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            start_new_session=True, text=True, errors="replace",
+            stdin=subprocess.PIPE, stdout=told, stderr=subprocess.DEVNULL,
+            start_new_session=True,
         ) as process:  # fmt: skip
+            ended = ""
             try:
-                said, _ = process.communicate(f"{mark}\n", timeout=self._timeout_s)
-            except subprocess.TimeoutExpired:
-                _kill(process)
-                return process.communicate()[0], f"over {self._timeout_s:g} s"
-            except BaseException:
-                _kill(process)
-                raise
-            _kill(process)  # what it has left behind
-        return said, "" if process.returncode == 0 else "it broke off"
+                with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
+                    process.communicate(f"{mark}\n".encode(), timeout=self._timeout_s)
+                if process.poll() is None:
+                    ended = f"over {self._timeout_s:g} s"
+                elif process.returncode:
+                    ended = "it broke off"
+            finally:
+                _kill(process)  # and what it has left behind
+        return said.read_bytes().decode("utf-8", "replace"), ended
 
 
 def passed(answer: str, tests: str) -> dict[str, object]:
@@ -126,6 +128,6 @@ def passed(answer: str, tests: str) -> dict[str, object]:
     return {"score": found.value, "said": found.explanation}
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

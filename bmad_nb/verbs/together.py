@@ -8,9 +8,19 @@ from typing import Any, TypeVar
 import click
 
 from bmad_nb.errors import UsageProblem
+from bmad_nb.planner import Wishes
 from bmad_nb.scorers.judge import DEFAULT_RUBRIC
 from bmad_nb.verbs.asking import cases_option, model_option, question_of, read_cases_of, schema_of
-from bmad_nb.verbs.base import Front, json_option, out_option, pair, param_option, replay_option
+from bmad_nb.verbs.base import (
+    Front,
+    bound,
+    json_option,
+    out_option,
+    pair,
+    param_option,
+    replay_option,
+    shown,
+)
 from bmad_nb.verbs.running import gone
 from bmad_nb.verbs.wishes import Options, show_progress_option
 
@@ -104,6 +114,7 @@ def _command(verb: str) -> click.Command:
         _option("--max-tokens", type=int, help="most tokens of an answer"),
         _option("--raw", is_flag=True, help="leave {{ }} in the prompt as it is"),
         _option("--new", is_flag=True, help="begin anew, though an equal run was stopped"),
+        _option("--dry-run", is_flag=True, help="show the plan and what it costs; nobody is asked"),
         replay_option, out_option, json_option, show_progress_option,
         click.argument("prompt", nargs=-1),
     )  # fmt: skip
@@ -122,7 +133,7 @@ def _together(front: Front, kind: str, prompt: tuple[str, ...], options: dict[st
         if (value := options.pop(name)) is not None
     }
     inputs = {**front.names, **dict(pair(text) for text in options.pop("params"))}
-    raw = options.pop("raw")
+    raw, dry_run = options.pop("raw"), options.pop("dry_run")
     models = ",".join(options.pop("models"))
     given = {
         "system": options.pop("system"),
@@ -131,10 +142,16 @@ def _together(front: Front, kind: str, prompt: tuple[str, ...], options: dict[st
         **({"params": params} if params else {}),
         **_parts(kind, {k: v for k, v in options.items() if v not in (None, (), False)}),
     }
-    execution = front.workspace.collaboration(
-        question_of(front, prompt), kind, models, inputs=None if raw else inputs,
-        budget_usd=told.budget, resume="never" if told.new else "auto", replay=told.replay,
-        **given,
+    space, text = front.workspace, question_of(front, prompt)
+    given["inputs"] = None if raw else inputs
+    if dry_run:
+        flow, values = space.question(text, kind, models, replay=told.replay, **given)
+        plan = space.planned(flow, Wishes(values), replay=told.replay)
+        planned = space.shown(flow, plan, command="", inputs=values)
+        return shown(bound(front, planned, told.out), as_json=told.as_json)
+    execution = space.collaboration(
+        text, kind, models, budget_usd=told.budget, resume="never" if told.new else "auto",
+        replay=told.replay, **given,
     )  # fmt: skip
     return gone(front, execution, told)
 
@@ -156,11 +173,13 @@ def _parts(kind: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weight(text: str) -> tuple[str, float]:
-    name, equals, value = text.rpartition("=")
+    name, _, value = text.rpartition("=")
     try:
-        return name.strip(), float(value) if equals else float("nan")
+        if name.strip():
+            return name.strip(), float(value)
     except ValueError:
-        raise UsageProblem(f"--weight cannot be {text!r}.", hint="Write --weight ID=2.") from None
+        pass
+    raise UsageProblem(f"--weight cannot be {text!r}.", hint="Write --weight ID=2.")
 
 
 def _expert(text: str) -> tuple[str, dict[str, Any]]:
