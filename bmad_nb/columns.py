@@ -146,6 +146,20 @@ MEMBERS = (
 )
 """Columns of the members frame: a row for each LLM of a task that several worked on."""
 
+REVIEWS = (
+    Column("task", "string", "", "the task whose answer was reviewed"),
+    Column("number", "int64", "", "number of the finding within its task, from 1"),
+    Column("round", "int64", "", "the round in which it was found, from 1"),
+    Column("severity", "string", "", "critical, major or minor"),
+    Column("claim", "string", "", "what is wrong, in the reviewer's words"),
+    Column("reviewer", "string", "", "who found it"),
+    Column("simulated", "bool", "", "its reviewer is simulated"),
+    Column("disposition", "string", "", "what the author did: fixed, rejected or open"),
+    Column("why", "string", "", "why, in the author's words"),
+    Column("verdict", "string", "", "what the reviewer then said: resolved or stands"),
+)
+"""Columns of the reviews frame: a row for each finding of a peer review."""
+
 SCORES = (
     Column("number", "int64", "", "its place among all scores of the store: a version"),
     Column("run_id", "string", "", "the run in which the answer was given"),

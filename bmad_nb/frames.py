@@ -9,7 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from bmad_nb.columns import CALLS, LEARNED, MEMBERS, PARTS, RUNS, SCORES, TASKS, USE, Column
+from bmad_nb.columns import (
+    CALLS,
+    LEARNED,
+    MEMBERS,
+    PARTS,
+    REVIEWS,
+    RUNS,
+    SCORES,
+    TASKS,
+    USE,
+    Column,
+)
 from bmad_nb.events import CallRow, RunRow, TaskRow
 from bmad_nb.learning import Entry
 from bmad_nb.plan import root_of
@@ -119,6 +130,19 @@ def members(rows: Iterable[TaskRow]) -> pd.DataFrame:
             for each in facts.get("members", ())
         ]
     return _frame(MEMBERS, {c.name: [each[c.name] for each in found] for c in MEMBERS})
+
+
+def reviews(rows: Iterable[TaskRow]) -> pd.DataFrame:
+    """Return a row for each finding of the peer reviews among some tasks; see `REVIEWS`."""
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        facts = row.facts or {}
+        invented = {m["name"]: bool(m.get("simulated")) for m in facts.get("members", ())}
+        found += [
+            {**each, "task": row.task, "simulated": invented.get(each["reviewer"], False)}
+            for each in facts.get("reviews", ())
+        ]
+    return _frame(REVIEWS, {c.name: [each[c.name] for each in found] for c in REVIEWS})
 
 
 def scores(rows: Sequence[ScoreRow]) -> pd.DataFrame:

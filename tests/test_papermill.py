@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from bmad_nb.llms import local, weights
 from tests.kernel import MIME, ROOT, clean_environment
 
+COLLABORATION = ROOT / "notebooks" / "03_collaboration.ipynb"
 QUICKSTART = ROOT / "notebooks" / "00_quickstart.ipynb"
 SHUT = '''
 """Loaded by every Python process of the test: refuses whatever leaves this machine."""
@@ -227,6 +229,35 @@ def test_the_quickstart_runs_on_the_embedded_model(shut: Shut) -> None:
     """The quickstart runs offline on the embedded model; a second execution makes no call."""
     quickstart(shut, "local/smollm2-135m")
     assert "local_host" in shut.watched
+
+
+def test_the_collaboration_notebook_shows_each_pattern_with_the_network_shut(shut: Shut) -> None:
+    """It runs offline in under two minutes; every pattern has a run; nothing real is claimed."""
+    first, second = shut.folder / "first.ipynb", shut.folder / "second.ipynb"
+    began = time.monotonic()
+    done = shut.papermill(COLLABORATION, first)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert time.monotonic() - began < 120
+    runs = runs_in(first)
+    flows = {run["workflow"] for run in runs if run["verb"] == "workflow"}
+    assert flows >= {
+        "vote", "consensus", "best-of-n", "ensemble", "debate", "peer-review", "expert", "cascade",
+        "complaint",
+    }  # fmt: skip
+    assert {"completed"} == {run["status"] for run in runs}
+    assert {"0"} == {run["cost_usd"] for run in runs}
+    text = first.read_text("utf-8")
+    assert "self-consistency" in text
+    assert "Do not vote here" in text
+    for cell in nbformat.read(first, as_version=4).cells:
+        for out in cell.get("outputs", []):
+            shown = out.get("data", {}).get("text/plain", "")
+            assert "sim/" not in shown or "simulated" in shown
+    made = calls_made(shut.folder)
+    done = shut.papermill(COLLABORATION, second)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert calls_made(shut.folder) == made, "The second execution asked somebody."
+    assert shut.refused == []
 
 
 def test_a_failing_cell_fails_the_notebook_with_the_whole_error(shut: Shut) -> None:

@@ -125,6 +125,23 @@ def test_an_llm_never_reviews_itself(space: Workspace, provider: FakeProvider) -
         space.collaborate("Write.", "peer_review", "lab/ann,lab/ann?temperature=1", n=2)
 
 
+def test_findings_are_a_frame(space: Workspace) -> None:
+    """`run.reviews` has a row per finding: who found it, how grave, what became of it."""
+    finding = {"severity": "major", "claim": "2 * 3 is 6"}
+    said = iter([{"findings": [finding]}, {"findings": [], "verdicts": [
+        {"number": 1, "verdict": "resolved"}]}])  # fmt: skip
+    space.add_llm("critic", lambda _: json.dumps(next(said)))
+    done = {"number": 1, "disposition": "fixed", "why": "reckoned again"}
+    drafts = iter(["7", json.dumps({"answer": "6", "dispositions": [done]})])
+    space.add_llm("author", lambda _: next(drafts))
+    run = space.collaborate("2 * 3?", "peer_review", "own/author,own/critic")
+    assert "6" == run.outputs["answer"]
+    (row,) = run.reviews.to_dict("records")
+    assert {**finding, "reviewer": "own/critic", "disposition": "fixed", "verdict": "resolved",
+            "round": 1, "simulated": False}.items() <= row.items()  # fmt: skip
+    assert run.state.tasks["answer"].facts["converged"]
+
+
 def test_one_llm_asked_often_is_self_consistency(space: Workspace) -> None:
     """Samples of one LLM are called so in the plan, in the run and in its card."""
     run = space.collaborate(SIX, "vote", "lab/ann", n=3)

@@ -113,6 +113,13 @@ class Run:
         return frames.members(self._task_rows())
 
     @property
+    def reviews(self) -> pd.DataFrame:
+        """A row for each finding of a peer review, with the columns of `columns.REVIEWS`."""
+        from bmad_nb import frames
+
+        return frames.reviews(self._task_rows())
+
+    @property
     def use(self) -> pd.DataFrame:
         """How many calls were made at each time, and at which rate tokens came.
 
