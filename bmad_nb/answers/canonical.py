@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import unicodedata
 import warnings
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from bmad_nb.answers import latex
-from bmad_nb.answers.numbers import as_number, last_number, measured, spelled
+from bmad_nb.answers.numbers import as_number, measured, numbers_in, spelled
 
 Kind = Literal["auto", "number", "choice", "text", "literal", "json"]
 """What answers are: numbers, one of some choices, words, Python or JSON literals."""
@@ -19,6 +20,14 @@ KINDS = ("auto", "number", "choice", "text", "literal", "json")
 OUTER = " \t\n\r.,;:!?\"'`*()[]{}“”‘’"  # noqa: RUF001
 MAX_LITERAL = 4_000
 """Characters; a longer text is not read as a literal."""
+_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?\s*(?:[ap]\.?m\.?)?", re.IGNORECASE)
+_UNSAID = frozenset((
+    "n/a", "i do not know", "i don't know", "i give up", "idk", "no answer",
+    "not enough information", "unknown",
+))  # fmt: skip
+"""What stands where an answer would, and is none."""
+_SYMBOL = re.compile(r"sqrt|pi\b|[\^*/]|\binfinity\b|\bx\b")
+"""What makes a number a part of a value, and not the value."""
 _CHOICE = re.compile(r"\(?\*{0,2}([A-Za-z])\*{0,2}(?:[).:]|\s*$|\s*[-–]\s)")  # noqa: RUF001
 
 
@@ -43,6 +52,8 @@ def canonical(answer: str | None, kind: Kind = "auto") -> str | None:
         return None
     if kind == "literal":
         return _literal(answer)
+    if normalise(answer) in _UNSAID:
+        return None
     read = {"number": _number, "choice": _choice, "json": _json, "text": normalise}.get(kind, _any)
     return read(unicodedata.normalize("NFKC", answer).strip()) or None
 
@@ -75,12 +86,23 @@ def kind_of(answers: Sequence[str | None]) -> Kind:
 
 
 def _number(text: str) -> str | None:
+    """Return a number, or the text where it holds several and says of none that it is the answer.
+
+    >>> _number("about 3 m"), _number("2 * 3 = 6"), _number("2:00 pm"), _number("(3, 4)")
+    ('3', '6', '2', '3,4')
+    """
     simple = latex.plain(text).strip().strip("*").strip()
     whole = measured(simple)
     if whole is not None:
         return whole
-    found = last_number(simple)
-    return None if found is None else spelled(found)
+    if time := _TIME.fullmatch(simple):
+        hours, minutes = time.groups()
+        return str(int(hours)) if minutes == "00" else f"{int(hours)}:{minutes}"
+    said = simple.rpartition("=")[2] if "=" in simple else simple
+    found = numbers_in(said)
+    if len(found) != 1 or not math.isfinite(found[0]) or _SYMBOL.search(said):
+        found = []
+    return spelled(found[0]) if found else normalise(simple) or None
 
 
 def _literal(answer: str) -> str:
@@ -90,7 +112,7 @@ def _literal(answer: str) -> str:
     """
     answer = answer.replace("\\n", "\n").replace("\\t", "\t")
     text = answer.strip().strip("`").strip()
-    value: Any = text
+    value: Any = text or answer  # blanks alone are a text of blanks
     if text and len(text) <= MAX_LITERAL:
         try:
             with warnings.catch_warnings():

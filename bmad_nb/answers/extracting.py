@@ -17,6 +17,8 @@ from bmad_nb.answers.numbers import last_number, spelled
 
 MAX_LENGTH = 200_000
 """Characters at the end of a response that are searched."""
+MOST_FIELDS = 50
+"""Fields of that name that are looked at: each costs a look at what is around it."""
 FIELD = "answer"
 """The field that holds the answer where none is named."""
 _SPOKEN = re.compile(
@@ -25,7 +27,9 @@ _SPOKEN = re.compile(
     re.IGNORECASE,
 )
 _MARKED = re.compile(r"^\s*#{4}\s*(\S[^\n]*)$", re.MULTILINE)
-_LETTER = re.compile(r"(?<![\w'])\(?([A-J])\)?(?![\w'])")
+_LETTER = re.compile(r"(?<![\w'])\(?(?!I\s+[a-z'])([A-J])\)?(?![\w'])")
+"""A letter alone; the pronoun I before a verb is none."""
+_NOT = re.compile(r"(?:not|n't|never)\b", re.IGNORECASE)
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)```", re.DOTALL)
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BLANK = re.compile(r"_{2,}|\.{3}|<[^<>]*>")
@@ -76,7 +80,9 @@ def in_json(text: str, field: str = FIELD) -> str | None:
     """
     key = f'"{field}"'
     start = text.find(key)
-    while start >= 0:
+    for _ in range(MOST_FIELDS):
+        if start < 0:
+            break
         there, found = _object_around(text, start, field)
         if not there:
             match = re.compile(f'"{re.escape(field)}{_VALUE}').match(text, start)
@@ -135,6 +141,8 @@ def _spoken(text: str, kind: Kind) -> str | None:
         found = pattern.findall(text)
         if found:
             said: str = found[-1].strip().strip("*").strip()
+            if _NOT.match(said):
+                return None  # what it is not
             if kind == "choice":
                 letter = _LETTER.match(said)
                 return letter[1] if letter else said

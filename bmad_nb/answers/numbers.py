@@ -19,23 +19,33 @@ _UNITS = re.compile(r"\s*[^\W\d_][^\W\d_./\s-]*(?:[ ./-][^\W\d_][^\W\d_./-]*){0,
 """Up to four words without a digit: a unit."""
 
 
-def last_number(text: str) -> float | None:
-    """Return the last number in a text, thousands separators allowed, or None.
+def numbers_in(text: str) -> list[float]:
+    """Return the numbers in a text, thousands separators allowed.
 
     A hyphen right behind a digit or a letter is a dash, and one before a space is a bullet.
 
-    >>> last_number("It rose from 7 to 1,234.50 dollars"), last_number("none")
-    (1234.5, None)
+    >>> numbers_in("from 7 to 1,234.50 dollars"), numbers_in("pages 10-12")
+    ([7.0, 1234.5], [10.0, 12.0])
     """
     tail = text[-MAX_LENGTH:]
-    value = None
+    found = []
     for match in _NUMBER.finditer(tail):
         spelled = match.group().replace(",", "").replace("\u2212", "-")
         before = tail[match.start() - 1 : match.start()]
         if spelled[0] in "+-" and before.isalnum():
             spelled = spelled[1:]
-        value = float(spelled)
-    return value if value is None or math.isfinite(value) else None
+        found.append(float(spelled))
+    return found
+
+
+def last_number(text: str) -> float | None:
+    """Return the last number in a text, or None.
+
+    >>> last_number("It rose from 7 to 1,234.50 dollars"), last_number("none")
+    (1234.5, None)
+    """
+    found = numbers_in(text)
+    return found[-1] if found and math.isfinite(found[-1]) else None
 
 
 def as_number(text: str) -> float | None:

@@ -69,7 +69,8 @@ def dawid_skene(questions: Sequence[Mapping[str, str | None]], *, wrong: int = W
         questions: the answer of each LLM in canonical form; None abstains.
         wrong: how many wrong answers there are; one less than the choices where there are some.
     """
-    votes = _votes(questions)
+    order = sorted(range(len(questions)), key=lambda n: _spelled(questions[n]))
+    votes = _votes([questions[n] for n in order])  # sums do not depend on the order of questions
     if votes is None:
         names = sorted({name for each in questions for name in each})
         return Fit(dict.fromkeys(names, START), [{} for _ in questions], 0)
@@ -84,14 +85,17 @@ def dawid_skene(questions: Sequence[Mapping[str, str | None]], *, wrong: int = W
         reliability = after
     weights = _weights(reliability, wrong)
     posterior = _shares(np.einsum("imk,m->ik", votes.gave, weights), votes.is_there)
+    found: list[dict[str, float]] = [{} for _ in questions]
+    for i, (n, known) in enumerate(zip(order, votes.answers, strict=True)):
+        # what differs by less than a billionth is equal: its sums were added otherwise
+        found[n] = {a: round(float(posterior[i, k]), 9) for k, a in enumerate(known)}
     return Fit(
-        {name: float(p) for name, p in zip(votes.llms, reliability, strict=True)},
-        [
-            {answer: float(posterior[i, k]) for k, answer in enumerate(known)}
-            for i, known in enumerate(votes.answers)
-        ],
-        rounds,
+        {name: float(p) for name, p in zip(votes.llms, reliability, strict=True)}, found, rounds
     )
+
+
+def _spelled(votes: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    return sorted((name, "" if answer is None else f"={answer}") for name, answer in votes.items())
 
 
 def _votes(questions: Sequence[Mapping[str, str | None]]) -> _Votes | None:

@@ -76,7 +76,9 @@ def likeness(texts: Sequence[str], embed: Embed | None = None) -> NDArray[np.flo
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(norms > 0, norms, 1.0)
     found: NDArray[np.float64] = np.clip(unit @ unit.T, 0.0, 1.0)
-    np.fill_diagonal(found, 1.0)
+    same = {text: n for n, text in enumerate(texts)}
+    place = np.array([same[text] for text in texts])
+    found[place[:, None] == place[None, :]] = 1.0  # what is the same is alike, words or not
     return found
 
 

@@ -15,6 +15,8 @@ On recorded answers of 5 to 29 LLMs to three kinds of questions the pools in whi
 than 5 points have a gap of 0.16 or more; of the others one has (0.24), and 0.09 is the most of the
 rest.
 """
+LOSS = 0.01
+"""What a vote may be below its best LLM, measured, before it is advised against all the same."""
 LEAST = 20
 """Questions that all have seen before anything is said."""
 
@@ -79,5 +81,10 @@ def measured(votes: Sequence[float], members: Mapping[str, Sequence[float]]) -> 
     )
     if against.shown and against.mean < 0:
         return Advice(False, best, f"Do not vote here, use {best}: {how}.", "labels")
+    if against.mean < -LOSS:
+        said = (
+            f"Probably do not vote here, use {best}, which is one call: {how}, not shown for sure."
+        )
+        return Advice(False, best, said, "labels")
     shown = "a vote is better" if against.shown else "no difference shown"
     return Advice(True, best, f"The best LLM is {best}: {how}, {shown}.", "labels")

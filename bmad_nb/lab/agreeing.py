@@ -17,7 +17,7 @@ from bmad_nb.consensus.dawid_skene import WRONG, Fit, dawid_skene
 from bmad_nb.consensus.medoid import Embed, medoid
 from bmad_nb.consensus.voting import Tally, agreement, log_odds, tally
 from bmad_nb.errors import UnknownName, UsageProblem
-from bmad_nb.lab.tables import Advice, Row, Table, need
+from bmad_nb.lab.tables import Advice, Row, Table, named, need, numbers_of
 
 METHODS = ("majority", "weighted", "dawid_skene", "medoid")
 """Ways to make one answer of recorded ones; others ask an LLM."""
@@ -75,8 +75,9 @@ def consensus(
         Advice: one LLM alone is better than this vote.
     """
     if method not in METHODS:
-        raise UnknownName("method of consensus over recorded answers", method, METHODS)
-    table = Table.of(queries, calls, llms, kind)
+        raise UnknownName("method of consensus over recorded answers", str(method), METHODS)
+    table = Table.of(queries, calls, llms, kind, whole=method == "medoid")
+    _check(table, method, weights, quorum, wrong)
     fit = dawid_skene([each.votes for each in table.rows], wrong=wrong)
     way = _Way(method, _weights(method, weights, history, table, fit), wrong, embed)
     reading = _calibrated_on(history, table, way)
@@ -126,21 +127,25 @@ class _Way:
 def _one(way: _Way, row: Row, posterior: Mapping[str, float]) -> _Found:
     method, weight = way.method, way.weights
     if method == "medoid":
-        chosen = medoid(row.raw, weight, way.embed)
+        chosen = medoid({v: a for v, a in row.raw.items() if row.votes[v]}, weight, way.embed)
         others = {each[0]: each for each in chosen.others}
         known = len(chosen.group) + sum(map(len, others.values()))
         share = len(chosen.group) / known if known else 0.0
         answer = row.raw.get(chosen.voter) if chosen.voter else None
         names = {row.raw[each] or "": who for each, who in others.items()}
-        return _Found(Tally(answer, share, chosen.group, names), share, chosen.voter)
+        largest = [who for who in names.values() if len(who) == len(chosen.group)]
+        tied = (answer or "", *(row.raw[who[0]] or "" for who in largest)) if largest else ()
+        found = Tally(answer, share, chosen.group, names, tied=tied)
+        return _Found(found, share, chosen.voter)
     vote = tally(row.votes, weight)
     if method == "majority" and vote.tied:
-        best = max(vote.tied, key=lambda answer: (posterior.get(answer, 0.0), answer))
+        best = max(sorted(vote.tied), key=lambda answer: posterior.get(answer, 0.0))
         vote = _with_answer(vote, row.votes, best)
     if method != "dawid_skene" or vote.answer is None:
         return _Found(vote, vote.share)
     best = max(sorted(posterior), key=lambda answer: posterior[answer])
-    return _Found(_with_answer(vote, row.votes, best), posterior[best])
+    vote = _with_answer(vote, row.votes, best)
+    return _Found(vote, (posterior[best] + vote.share) / 2)
 
 
 def _with_answer(vote: Tally, votes: Mapping[str, str | None], answer: str) -> Tally:
@@ -174,7 +179,8 @@ def _as_row(
     if found.voter:
         scores = [row.scores[found.voter]] if found.voter in row.scores else []
     confidence = found.confidence if reading is None else reading(found.confidence)
-    score = fmean(scores) if scores and decided else (0.0 if table.has_scores else math.nan)
+    known = len(row.scores) == len(row.raw) > 0
+    score = fmean(scores) if scores and decided else (0.0 if known else math.nan)
     return {
         "query_id": row.query_id,
         "answer": row.raw[llm] if decided else None,
@@ -203,19 +209,48 @@ def accuracies(calls: pd.DataFrame, llms: Sequence[str]) -> dict[str, float]:
     Raises:
         UsageProblem: no call has a score.
     """
-    named = "model" if "model" in calls.columns else "llm"
-    need(calls, "history", named)
     need(calls, "history", "score")
-    scored = calls[calls[named].isin(llms)].dropna(subset=["score"])
+    frame = pd.DataFrame({"llm": named(calls, "history"), "score": numbers_of(calls, "score")})
+    scored = frame[frame["llm"].isin(llms)].dropna(subset=["score"])
     if scored.empty:
         raise UsageProblem("The history has no score of these LLMs.", hint="Give scored calls.")
     mean = float(scored["score"].mean())
-    sums = scored.groupby(named)["score"].agg(["sum", "count"])
+    sums = scored.groupby("llm")["score"].agg(["sum", "count"])
     found = {}
     for llm in llms:
         total, count = map(float, sums.loc[llm]) if llm in sums.index else (0.0, 0.0)
         found[llm] = (total + SHRINKING * mean) / (count + SHRINKING)
     return found
+
+
+def _check(
+    table: Table, method: str, weights: Mapping[str, float] | None, quorum: int, wrong: int
+) -> None:
+    """Refuse arguments that do not fit the table.
+
+    Raises:
+        UsageProblem: it names the argument.
+        UnknownName: a weight for an LLM that does not vote.
+    """
+    most = len(table.llms)
+    if isinstance(quorum, bool) or not isinstance(quorum, int) or not 1 <= quorum <= most:
+        raise UsageProblem(
+            f"quorum cannot be {quorum!r}.", hint=f"{most} LLMs vote: give 1 to {most}."
+        )
+    if isinstance(wrong, bool) or not isinstance(wrong, int) or wrong < 1:
+        raise UsageProblem(
+            f"wrong cannot be {wrong!r}.", hint="Give the number of choices less one."
+        )
+    if weights is None:
+        return
+    if method not in {"weighted", "medoid"}:
+        raise UsageProblem(f"{method} takes no weights.", hint="Use method='weighted'.")
+    for name, each in weights.items():
+        is_number = isinstance(each, int | float) and not isinstance(each, bool)
+        if not is_number or not each >= 0 or not math.isfinite(each):
+            raise UsageProblem(f"The weight of {name} is {each!r}.", hint="Give a number.")
+        if name not in table.llms:
+            raise UnknownName("LLM that votes", name, table.llms)
 
 
 def _weights(
@@ -226,11 +261,6 @@ def _weights(
     fit: Fit,
 ) -> Mapping[str, float] | None:
     if weights is not None:
-        for name, each in weights.items():
-            if isinstance(each, bool) or not each >= 0 or not math.isfinite(each):
-                raise UsageProblem(f"The weight of {name} is {each!r}.", hint="Give a number.")
-            if name not in table.llms:
-                raise UnknownName("LLM that votes", name, table.llms)
         return weights
     if method == "weighted":
         if history is None:
@@ -265,14 +295,14 @@ def _calibrated_on(
 
 
 def _names(calls: pd.DataFrame) -> set[str]:
-    return {str(each) for each in calls["model" if "model" in calls.columns else "llm"].unique()}
+    return set(named(calls, "history").unique())
 
 
 def _advice(table: Table, frame: pd.DataFrame, fit: Fit) -> pools.Advice:
-    """Return whether to vote: from scores where all calls have one, else from answers alone."""
-    guessed = pools.advised(fit.reliability, len(table.rows))
-    if not table.has_scores or not guessed.vote:
-        return guessed
-    members = {llm: [row.scores.get(llm, 0.0) for row in table.rows] for llm in table.llms}
-    found = pools.measured([float(each) for each in frame["score"]], members)
-    return guessed if found.basis == "unknown" else found
+    """Return whether to vote: from scores where there are enough, else from answers alone."""
+    places = [n for n, row in enumerate(table.rows) if len(row.scores) == len(row.raw) > 0]
+    scored = [table.rows[n] for n in places]
+    members = {llm: [row.scores.get(llm, 0.0) for row in scored] for llm in table.llms}
+    votes = [float(frame["score"].iloc[n]) for n in places]
+    found = pools.measured(votes, members)
+    return pools.advised(fit.reliability, len(table.rows)) if found.basis == "unknown" else found

@@ -14,7 +14,7 @@ from bmad_nb.answers.canonical import Kind
 from bmad_nb.consensus.cascades import BreakEven, break_even
 from bmad_nb.consensus.voting import agreement, tally
 from bmad_nb.errors import UsageProblem
-from bmad_nb.lab.tables import Advice, Row, Table
+from bmad_nb.lab.tables import Advice, Row, Table, names_of
 from bmad_nb.render.stats import paired
 
 
@@ -52,7 +52,8 @@ def cascade(
         Advice: it costs more than the strong LLM alone. Where costs alone say so it is said before
             any answer is looked at.
     """
-    if len(set(cheap)) < 2 or strong in cheap:
+    cheap = names_of(cheap)
+    if len(set(cheap)) < max(2, len(cheap)) or not isinstance(strong, str) or strong in cheap:
         raise UsageProblem(
             "A cascade by agreement needs two cheap LLMs and another, strong one.",
             hint="Give cheap=['a', 'b'], strong='c'.",
@@ -63,12 +64,20 @@ def cascade(
     limit = break_even([_mean_cost(table, llm) for llm in cheap], _mean_cost(table, strong))
     if limit.is_doubtful:
         warnings.warn(limit.said, Advice, stacklevel=2)
-    rows = [_cascaded(table, row, cheap, strong, accept) for row in table.rows]
-    frame = pd.DataFrame(rows)
+    rows = [_cascaded(row, cheap, strong, accept) for row in table.rows]
+    frame = pd.DataFrame(rows, columns=_COLUMNS)
+    if frame["strong_score"].isna().all():
+        frame = frame.drop(columns=["score", "strong_score"])
     frame.attrs |= _summed(frame, limit)
     if frame.attrs["warning"] and not limit.is_doubtful:
         warnings.warn(frame.attrs["warning"], Advice, stacklevel=2)
     return frame
+
+
+_COLUMNS = [
+    "query_id", "answer", "llm", "accepted", "agreement", "cost_usd", "strong_cost_usd", "score",
+    "strong_score",
+]  # fmt: skip
 
 
 def _mean_cost(table: Table, llm: str) -> float | None:
@@ -77,16 +86,16 @@ def _mean_cost(table: Table, llm: str) -> float | None:
     return fmean(known) if known else None
 
 
-def _cascaded(
-    table: Table, row: Row, cheap: Sequence[str], strong: str, accept: float
-) -> dict[str, Any]:
+def _cascaded(row: Row, cheap: Sequence[str], strong: str, accept: float) -> dict[str, Any]:
     votes = {llm: row.votes.get(llm) for llm in cheap}
     vote = tally(votes)
-    accepted = len(vote.support) > 1 and len(vote.support) >= accept * len(cheap) - 1e-9
+    enough = len(vote.support) >= accept * len(cheap) - 1e-9
+    accepted = len(vote.support) > 1 and not vote.tied and enough
     llm = vote.support[0] if accepted else strong
     asked = cheap if accepted else (*cheap, strong)
     costs = [row.cost_usd.get(each, math.nan) for each in asked]
-    found = {
+    both = llm in row.scores and strong in row.scores
+    return {
         "query_id": row.query_id,
         "answer": row.raw.get(llm),
         "llm": llm,
@@ -94,10 +103,9 @@ def _cascaded(
         "agreement": agreement(votes),
         "cost_usd": sum(costs),
         "strong_cost_usd": row.cost_usd.get(strong, math.nan),
+        "score": row.scores[llm] if both else math.nan,
+        "strong_score": row.scores[strong] if both else math.nan,
     }
-    if table.has_scores:
-        found |= {"score": row.scores.get(llm, 0.0), "strong_score": row.scores.get(strong, 0.0)}
-    return found
 
 
 def _summed(frame: pd.DataFrame, limit: BreakEven) -> dict[str, Any]:
@@ -115,8 +123,9 @@ def _summed(frame: pd.DataFrame, limit: BreakEven) -> dict[str, Any]:
         "pays": pays,
     }  # fmt: skip
     if "score" in frame.columns and len(frame):
-        scores = [float(each) for each in frame["score"]]
-        alone = [float(each) for each in frame["strong_score"]]
+        scored = frame.dropna(subset=["score", "strong_score"])
+        scores = [float(each) for each in scored["score"]]
+        alone = [float(each) for each in scored["strong_score"]]
         (gap,) = paired(scores, {"strong": alone}).differences
         found |= {"difference": gap.mean, "low": gap.low, "high": gap.high}
         verdict = "" if gap.shown else ", no difference shown"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -41,11 +41,16 @@ class Table:
     llms: list[str]
     rows: list[Row]
     kind: Kind
-    has_scores: bool = field(default=False)
 
     @classmethod
     def of(
-        cls, queries: pd.DataFrame, calls: pd.DataFrame, llms: Sequence[str] | None, kind: Kind
+        cls,
+        queries: pd.DataFrame,
+        calls: pd.DataFrame,
+        llms: Sequence[str] | str | None,
+        kind: Kind,
+        *,
+        whole: bool = False,
     ) -> Table:
         """Read tables.
 
@@ -55,26 +60,22 @@ class Table:
         """
         if kind not in KINDS:
             raise UnknownName("kind of answers", kind, KINDS)
-        need(queries, "queries", "query_id")
-        need(calls, "calls", "query_id")
-        named = "model" if "model" in calls.columns else "llm"
-        need(calls, "calls", named)
-        if "answer" not in calls.columns:
-            need(calls, "calls", "response")
-        there = sorted(str(each) for each in calls[named].unique())
-        for name in llms or ():
+        _check(queries, calls)
+        names = named(calls)
+        there = sorted(names.unique())
+        wanted = list(dict.fromkeys(names_of(llms))) or there
+        for name in wanted:
             if name not in there:
                 raise UnknownName("LLM in these calls", name, there)
-        wanted = list(dict.fromkeys(llms)) if llms else there
-        mine = calls[calls[named].isin(wanted)]
-        if mine.duplicated(["query_id", named]).any():
+        chosen = names.isin(wanted)
+        mine, names = calls[chosen], names[chosen]
+        if pd.DataFrame({"query": mine["query_id"], "llm": names}).duplicated().any():
             raise UsageProblem(
                 "The calls have two rows for one query and LLM.", hint="Keep one of them."
             )
-        raw = answers_of(mine, kind)
-        kind = kind_of(raw) if kind == "auto" else kind
+        raw, kind = answers_of(mine, kind, whole=whole)
         found: dict[Any, Row] = {q: Row(q, {}, {}, {}, {}) for q in queries["query_id"]}
-        columns = (mine["query_id"], mine[named], raw, numbers_of(mine, "score"),
+        columns = (mine["query_id"], names, raw, numbers_of(mine, "score"),
                    numbers_of(mine, "cost_usd"))  # fmt: skip
         for query, llm, answer, score, cost in zip(*columns, strict=True):
             row = found.get(query)
@@ -84,8 +85,59 @@ class Table:
                 if not math.isnan(score):
                     row.scores[llm] = score
         rows = list(found.values())
-        has_scores = bool(rows) and all(len(row.scores) == len(row.raw) > 0 for row in rows)
-        return cls(wanted, rows, kind, has_scores)
+        if rows and not any(row.raw for row in rows):
+            raise UsageProblem(
+                "No call belongs to any of these queries.",
+                hint="Both tables name a query in the same way, in the column query_id: look at "
+                "the types too.",
+            )
+        return cls(wanted, rows, kind)
+
+    @property
+    def scored(self) -> list[Row]:
+        """Rows in which every LLM that answered has a score."""
+        return [row for row in self.rows if len(row.scores) == len(row.raw) > 0]
+
+
+def _check(queries: Any, calls: Any) -> None:
+    """Refuse what are no tables of queries and calls.
+
+    Raises:
+        UsageProblem: it says which, and why.
+    """
+    for name, frame in (("queries", queries), ("calls", calls)):
+        if not isinstance(frame, pd.DataFrame):
+            raise UsageProblem(f"{name} is a {type(frame).__name__}.", hint="Give a DataFrame.")
+        need(frame, name, "query_id")
+    if queries["query_id"].duplicated().any():
+        raise UsageProblem("The queries have two rows for one query_id.", hint="Keep one.")
+
+
+def names_of(llms: Sequence[str] | str | None) -> list[str]:
+    """Return ids of LLMs; one text is one id.
+
+    Raises:
+        UsageProblem: they are none.
+    """
+    if llms is None:
+        return []
+    found = [llms] if isinstance(llms, str) else list(llms)
+    if not found or not all(isinstance(each, str) for each in found):
+        raise UsageProblem("llms is no list of names.", hint="Leave it out to take everybody.")
+    return found
+
+
+def named(calls: pd.DataFrame, table: str = "calls") -> pd.Series[str]:
+    """Return who made each call, as texts.
+
+    Raises:
+        UsageProblem: no column says it, or a row does not.
+    """
+    column = "model" if "model" in calls.columns else "llm"
+    need(calls, table, column)
+    if calls[column].isna().any():
+        raise UsageProblem(f"A row of the {table} does not say which LLM it is of ({column}).")
+    return calls[column].astype(object).map(str)
 
 
 def need(frame: pd.DataFrame, name: str, column: str) -> None:
@@ -97,21 +149,50 @@ def need(frame: pd.DataFrame, name: str, column: str) -> None:
         )
 
 
-def answers_of(calls: pd.DataFrame, kind: Kind) -> list[str | None]:
-    """Return the short answer of each call, extracted where there is no column `answer`."""
-    if "answer" in calls.columns:
-        return [each if isinstance(each, str) else _text(each) for each in calls["answer"]]
-    responses = [each if isinstance(each, str) else None for each in calls["response"]]
-    return [final_answer(each, kind) for each in responses]
+def answers_of(
+    calls: pd.DataFrame, kind: Kind, *, whole: bool = False
+) -> tuple[list[str | None], Kind]:
+    """Return the short answer of each call, and what answers are.
+
+    They are extracted from `response` where the column `answer` says nothing at all.
+
+    Args:
+        calls: recorded answers.
+        kind: what answers are.
+        whole: a response that holds no short answer is one as a whole.
+
+    Raises:
+        UsageProblem: there is neither.
+    """
+    given = [_text(each) for each in calls["answer"]] if "answer" in calls.columns else []
+    if any(each is not None for each in given):
+        return given, kind_of(given) if kind == "auto" else kind
+    texts = [_text(each) for each in calls["response"]] if "response" in calls.columns else []
+    if len(calls) and all(each is None for each in texts):
+        raise UsageProblem(
+            "The calls hold no answers: neither the column 'answer' nor 'response' has a text.",
+            hint=f"They have: {', '.join(map(str, calls.columns))}.",
+        )
+    found = [final_answer(each, kind) for each in texts]
+    if kind == "auto":
+        kind = kind_of(found)
+        if kind == "number":  # then the last number of a text is its answer
+            found = [final_answer(each, kind) for each in texts]
+    if whole:
+        found = [short or text for short, text in zip(found, texts, strict=True)]
+    return found, kind
 
 
 def _text(value: Any) -> str | None:
-    missing = value is None or (isinstance(value, float) and math.isnan(value))
-    return None if missing or value is pd.NA else str(value)
+    if isinstance(value, str):
+        return value
+    missing = value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+    return None if missing else str(value)
 
 
 def numbers_of(calls: pd.DataFrame, column: str) -> list[float]:
     """Return a column as numbers; NaN where there is none."""
     if column not in calls.columns:
         return [math.nan] * len(calls)
-    return [float(each) for each in pd.to_numeric(calls[column], errors="coerce")]
+    numbers = pd.to_numeric(calls[column], errors="coerce")
+    return [float(each) for each in numbers.to_numpy(dtype="float64", na_value=math.nan)]
