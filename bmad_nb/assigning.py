@@ -309,6 +309,9 @@ class Assigner:
                 if choice.llm_id not in settings:
                     settings[choice.llm_id] = choice.params
                     group.append(self._candidate(choice.llm_id))
+                elif settings[choice.llm_id] != choice.params:
+                    hint = "A member is an LLM: name it once, and ask it oftener with n."
+                    raise UsageProblem(f"{choice.llm_id} is named in two settings.", hint=hint)
             groups.append(group)
         if not route.models:
             ready = self._ready(simulated=bool(author and author.simulated))

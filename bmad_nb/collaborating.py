@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bmad_nb.assigning import Assigner
 from bmad_nb.consensus.cascades import break_even
 from bmad_nb.consensus.voting import log_odds
+from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.patterns.members import deciding_field
 from bmad_nb.plan_parts import Assignment, Collaborating, Judging, Member
+from bmad_nb.scorers.fencing import LETTERS
 from bmad_nb.scorers.judge import DEFAULT_RUBRIC
 from bmad_nb.workflow import output
 from bmad_nb.workflow.model import Task
 from bmad_nb.workflow.parts import Collaborate, Judge
+from bmad_nb.workflow.rules import DEFAULT_METHODS
 
 DEFAULT_JUDGE = Judge(rubric=DEFAULT_RUBRIC)
 """Who judges a refinement that names nobody."""
-DEFAULT_METHODS: dict[str, Any] = {"ensemble": "synthesis", "debate": "judge"}
-"""How answers become one where no method is named; else by majority."""
 DEFAULT_ROUNDS = {"consensus": 2, "debate": 2, "peer_review": 2}
 """Most rounds where none is named; else one."""
 TYPICAL_TOKENS = 500
@@ -60,7 +61,8 @@ class Collaborations:
                 self._assigner.lacks((task_id, "collaborate", "experts"), said)
             return self._experts(task_id, task, part, author)
         members, note = self._members(task_id, task, part, author)
-        method = part.method or DEFAULT_METHODS.get(part.type, "majority")
+        voting = "weighted" if part.weights else "majority"
+        method: Any = part.method or DEFAULT_METHODS.get(part.type, voting)
         schema = None if task.output is None else output.schema_of(task.output)
         together = Collaborating(
             type=part.type,
@@ -100,13 +102,18 @@ class Collaborations:
             said = f"Task {task_id!r} wants {wanted} {kind}, and {len(chosen)} can be asked here."
             self._assigner.lacks((task_id, "collaborate"), f"{said} Name more, or set their keys.")
         weights = self._weights(task_id, part, chosen, task)
-        members = [Member(a.llm, a, weight=weights[a.llm]) for a in chosen]
-        number = 1
-        while chosen and len(members) < wanted and self._may_repeat(part):
-            if len(members) % len(chosen) == 0:
-                number += 1
-            a = chosen[len(members) % len(chosen)]
-            members.append(Member(f"{a.llm}#{number}", a, number - 1, weights[a.llm]))
+        members = []
+        for place in range(max(len(chosen), wanted) if self._may_repeat(part) else len(chosen)):
+            a = chosen[place % len(chosen)] if chosen else None
+            if a is not None:
+                number, samples = divmod(place, len(chosen))[0], _samples(place, chosen, wanted)
+                name = f"{a.llm}#{number + 1}" if number else a.llm
+                members.append(Member(name, a, number, round(weights[a.llm] / samples, 6)))
+        if len(chosen) > 1 and len(members) % len(chosen):
+            self._note(
+                f"Task {task_id!r} asks {len(chosen)} LLMs for {len(members)} answers: the answers "
+                "of an LLM that is asked oftener count for less, so that each LLM has one vote."
+            )
         if len(chosen) == 1 < len(members):
             note = (
                 f"Task {task_id!r} asks {chosen[0].llm} {len(members)} times: that is "
@@ -127,7 +134,7 @@ class Collaborations:
         One of which nothing is known counts as much as the others do on average.
         """
         if part.weights:
-            written = {self._assigner.bound_id(name): w for name, w in part.weights.items()}
+            written = {self._known_id(name): w for name, w in part.weights.items()}
             members = {a.llm for a in chosen}
             if chosen and (strange := sorted(written.keys() - members)):
                 said = f"Task {task_id!r} weighs {', '.join(strange)}, which is no member of it."
@@ -144,6 +151,14 @@ class Collaborations:
             return {a.llm: 1.0 for a in chosen}
         mean = sum(known.values()) / len(known)
         return {a.llm: round(known.get(a.llm, mean), 6) for a in chosen}
+
+    def _known_id(self, name: str) -> str:
+        """Return the id of an LLM as a document names it, without its setting."""
+        bound = self._assigner.bound_id(name)
+        try:
+            return self._catalog.choose(bound)[0].llm_id
+        except (UnknownName, UsageProblem):
+            return bound
 
     def _experts(
         self, task_id: str, task: Task, part: Collaborate, author: Assignment | None
@@ -174,10 +189,11 @@ class Collaborations:
         author: Assignment | None,
     ) -> Judging | None:  # fmt: skip
         """Return who scores or chooses, where somebody does."""
+        names = {m.assignment.llm for m in members}
         if part.judge is not None or part.type == "best_of_n":
-            return self._judge(task_id, part.judge or DEFAULT_JUDGE, author, "collaborate")
+            judge = part.judge or DEFAULT_JUDGE
+            return self._judge(task_id, judge, author, "collaborate", apart=names)
         if method == "judge" or part.on_disagree == "judge":
-            names = {m.assignment.llm for m in members}
             chosen, note = self._assigner.judge(task_id, None, author, other=True, apart=names)
             if note:
                 self._note(note)
@@ -216,6 +232,14 @@ class Collaborations:
         self._note(f"Task {task_id!r}: {limit.said}")
 
 
+def _samples(place: int, chosen: Sequence[Assignment], wanted: int) -> int:
+    """Return how often a member's LLM answers more than others do; 1 where all answer as often."""
+    count = len(chosen)
+    if wanted <= count or wanted % count == 0:
+        return 1
+    return wanted // count + (place % count < wanted % count)
+
+
 def _faults(
     part: Collaborate, together: Collaborating, schema: Mapping[str, Any] | None
 ) -> Iterator[tuple[str, str]]:
@@ -225,6 +249,11 @@ def _faults(
         yield "quorum", f"wants {together.quorum} answers of {len(members)} members."
     if members and not any(member.weight for member in members):
         yield "weights", "gives nobody's vote any weight."
+    if part.type == "peer_review" and len(members) == 1:
+        yield "n", "has nobody besides the author to review its answer."
+    lettered = together.method in {"judge", "rank", "synthesis"} or part.on_disagree == "judge"
+    if lettered and len(members) > len(LETTERS):
+        yield "n", f"shows {len(members)} answers at once, and {len(LETTERS)} can be lettered."
     fields = (schema or {}).get("properties", {})
     if part.field and part.field not in fields:
         has = f"its output has {', '.join(fields)}" if fields else "it has no output"

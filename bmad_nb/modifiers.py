@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from bmad_nb.assigning import Assigner
@@ -117,12 +117,21 @@ class Modifiers:
             part.that or "", judge, least, part.on_fail, part.grounded or "", part.tests or ""
         )
 
-    def _judge(self, task_id: str, part: Judge, author: Assignment | None, key: str) -> Judging:
+    def _judge(
+        self,
+        task_id: str,
+        part: Judge,
+        author: Assignment | None,
+        key: str,
+        apart: Collection[str] = (),
+    ) -> Judging:
         if part.that is not None:
             return Judging(that=part.that)
         if part.python is not None:
             return Judging(function=self._function(task_id, part.python, key))
-        chosen, note = self._assigner.judge(task_id, part.route, author, other=part.different_model)
+        chosen, note = self._assigner.judge(
+            task_id, part.route, author, other=part.different_model, apart=apart
+        )
         if note:
             self._note(note)
         panel = self._panel(task_id, part, author, key) if part.panel else ()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from bmad_nb import grid, prompts
+from bmad_nb import grid, parse, prompts
 from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.llms.catalog import Choice
 from bmad_nb.messages import variant_name
@@ -21,6 +21,8 @@ KINDS = (
     "refine", "map",
 )  # fmt: skip
 """Ways in which several LLMs, or one several times, work on a question."""
+_VERBS = {"best-of": "best_of_n", "review": "peer_review", "consult": "expert"}
+"""What cells call some of them."""
 TASK = "answer"
 """The one task of such a workflow."""
 _AROUND = ("checks", "retry", "timeout", "params", "fallback", "limits", "route")
@@ -104,9 +106,12 @@ class Together(Running):
         **given: Any,
     ) -> tuple[Workflow, dict[str, Any]]:
         """Return the workflow that `collaborate` runs, and its inputs; for `plan`, for example."""
+        kind = _VERBS.get(kind, kind)
         if kind not in {"map", "refine"}:
             llms = self._each(llms, replay=replay)
-        return flow_of(prompt, kind, llms, **given)
+        flow, values = flow_of(prompt, kind, llms, **given)
+        parse.check(flow)
+        return flow, values
 
     def _each(self, llms: str | Iterable[str], *, replay: bool) -> list[str]:
         """Return ids with globs spelled out: whoever a glob names is a member."""
@@ -153,25 +158,33 @@ def flow_of(
     if kind == "map":
         values["questions"] = _questions(prompt, inputs or {}, over)
         declared["questions"] = "list"
-        task |= {"prompt": "{{ question }}", "map": {"over": "questions", "as": "question",
-                                                     **options}}  # fmt: skip
     else:
         if over is not None:
             raise UsageProblem(f"{kind} takes one question.", hint="Only map takes over=.")
         values["question"] = prompt if inputs is None else prompts.fill(prompt, inputs)
         declared["question"] = "text"
-        task["prompt"] = "{{ question }}"
-    if kind in {"map", "refine"}:
-        if names:
-            task["llm"] = names
-        if kind == "refine":
-            task["refine"] = {"until": "score >= 0.8", **options}
-    else:
-        part = {"type": kind, **options}
-        task["collaborate"] = part | ({"models": names} if names else {})
+    task["prompt"] = "{{ question }}"
+    task |= _how(kind, names, options)
     flow_id = kind.replace("_", "-")
     return Workflow(flow_id, inputs=declared, tasks={TASK: task},
                     outputs={TASK: f"{TASK}.output"}), values  # fmt: skip
+
+
+def _how(kind: str, names: list[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a task that say how several LLMs work on it."""
+    first: dict[str, Any] = {"llm": names} if names else {}
+    match kind:
+        case "map":
+            return {**first, "map": {"over": "questions", "as": "question", **options}}
+        case "refine":
+            return {**first, "refine": {"until": "score >= 0.8", **options}}
+        case "expert":
+            if len(names) > 1:
+                hint = "Experts have LLMs of their own: NAME@LLM=ROLE."
+                raise UsageProblem("One LLM writes the answer.", hint=hint)
+            return {**first, "collaborate": {"type": kind, **options}}
+    members = {"models": names} if names else {}
+    return {"collaborate": {"type": kind, **options, **members}}
 
 
 def _spelled(choice: Choice) -> str:

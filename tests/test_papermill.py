@@ -18,6 +18,7 @@ from bmad_nb.llms import local, weights
 from tests.kernel import MIME, ROOT, clean_environment
 
 COLLABORATION = ROOT / "notebooks" / "03_collaboration.ipynb"
+SCORING = ROOT / "notebooks" / "04_scoring.ipynb"
 QUICKSTART = ROOT / "notebooks" / "00_quickstart.ipynb"
 SHUT = '''
 """Loaded by every Python process of the test: refuses whatever leaves this machine."""
@@ -257,6 +258,19 @@ def test_the_collaboration_notebook_shows_each_pattern_with_the_network_shut(shu
     done = shut.papermill(COLLABORATION, second)
     assert done.returncode == 0, done.stderr[-4000:]
     assert calls_made(shut.folder) == made, "The second execution asked somebody."
+    assert shut.refused == []
+
+
+def test_the_scoring_notebook_runs_with_the_network_shut(shut: Shut) -> None:
+    """It scores by check, judge and person offline, and says that all of it is simulated."""
+    first = shut.folder / "first.ipynb"
+    done = shut.papermill(SCORING, first)
+    assert done.returncode == 0, done.stderr[-4000:]
+    scorers = {row["scorer"] for run in runs_in(first) for row in run["rows"]}
+    assert {"rouge_l", "me"} <= scorers
+    assert any(each.startswith("duels judged by") for each in scorers)
+    assert "human" in first.read_text("utf-8")
+    assert {"0"} == {run["cost_usd"] for run in runs_in(first)}
     assert shut.refused == []
 
 

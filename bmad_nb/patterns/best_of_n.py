@@ -42,18 +42,24 @@ def best_of_n(
         now, left = (left[:1], left[1:]) if one_by_one else (left, [])
         given = yield Parts([_candidate(step, part, m, n, asked) for n, m in now])
         replies += [(member, reply) for (_, member), reply in zip(now, given, strict=True)]
-        if part.threshold is not None and _score(replies[-1][1]) >= part.threshold:
+        last = replies[-1][1]
+        if part.threshold is not None and last.is_done and _score(last) >= part.threshold:
             break
     done = [(member, reply) for member, reply in replies if reply.is_done]
+    judge = part.judge
     facts: dict[str, Any] = {
         "pattern": "best_of_n",
         "members": [_row(member, reply) for member, reply in replies],
         "asked": len(replies),
+        "judged_by": [j.llm for j in (judge.panel or (judge.assignment,)) if j] if judge else [],
         **({"self_consistency": True} if part.is_self_consistency else {}),
     }
     if len(done) < min(part.quorum, len(replies)) or not done:
         errors = "; ".join(f"{m.name}: {r.row.error}" for m, r in replies if not r.is_done)
-        said = f"{len(done)} of {len(replies)} answers to task {step.id!r} came. {errors[:300]}"
+        said = (
+            f"{len(done)} of {len(replies)} members answered task {step.id!r} and were scored. "
+            f"{errors[:300]}"
+        )
         return Outcome(error=NoQuorum(said.strip()), facts=facts)
     member, best = max(done, key=lambda each: _score(each[1]))
     score = _score(best)

@@ -36,6 +36,8 @@ class Chosen(NamedTuple):
     """Whether all judges chose the same in both orders; None if none did judge in both."""
     flagged: dict[str, str]
     """Candidates whose text addresses the judge, and with which words."""
+    errors: tuple[str, ...] = ()
+    """Why judgements did not come."""
 
 
 def choose(
@@ -71,11 +73,9 @@ def choose(
             parts.append(question_part(step, judge, label, (CHOOSE, said), schema=schema))
     replies = yield Parts(parts)
     liked = [_liked(reply, views[n % 2].names) for n, reply in enumerate(replies)]
-    steady = [
-        max(first, key=first.__getitem__) == max(second, key=second.__getitem__)
-        for first, second in zip(liked[::2], liked[1::2], strict=True)
-        if first and second
-    ]
+    both = [pair for pair in zip(liked[::2], liked[1::2], strict=True) if all(pair)]
+    steady = [max(a, key=a.__getitem__) == max(b, key=b.__getitem__) for a, b in both]
+    liked = [each for pair in both for each in pair]  # one order alone favours a place
     told = [each for each in liked if each]
     shares = {
         key: sum(each.get(key, 0.0) for each in told) / len(told) if told else 0.0
@@ -85,7 +85,7 @@ def choose(
     best = [key for key, share in shares.items() if told and share > most - _SAME]
     return Chosen(
         best[0] if len(best) == 1 else None, shares, len(told), all(steady) if steady else None,
-        dict(views[0].flagged),
+        dict(views[0].flagged), _errors(replies),
     )  # fmt: skip
 
 
@@ -128,7 +128,12 @@ def rank(
     points = borda(rankings, list(candidates))
     best = [key for key, each in points.items() if rankings and each == max(points.values())]
     flagged = dict(views[0].flagged) if views else {}
-    return Chosen(best[0] if len(best) == 1 else None, points, len(rankings), None, flagged)
+    chosen = best[0] if len(best) == 1 else None
+    return Chosen(chosen, points, len(rankings), None, flagged, _errors(replies))
+
+
+def _errors(replies: Sequence[Reply]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(reply.row.error for reply in replies if not reply.is_done))
 
 
 def _ranking_schema(letters: list[str]) -> dict[str, Any]:

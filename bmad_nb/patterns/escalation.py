@@ -82,7 +82,8 @@ def by_agreement(
     found = ballot(part, replies)
     vote = tally(found.votes)
     enough = (1.0 if part.threshold is None else part.threshold) * len(part.members) - 1e-9
-    accepted = not found.is_prose and len(vote.support) > 1 and len(vote.support) >= enough
+    agreed = len(vote.support) > 1 and len(vote.support) >= enough and not vote.tied
+    accepted = agreed and not found.is_prose
     facts: dict[str, Any] = {
         "pattern": "cascade",
         "accepted": accepted,

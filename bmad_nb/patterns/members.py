@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from bmad_nb import prompts
@@ -15,6 +17,7 @@ from bmad_nb.patterns.base import Part, Reply
 from bmad_nb.plan import Step
 from bmad_nb.plan_parts import Assignment, Collaborating, Member
 
+_FENCED = re.compile(r"```[\w+-]*[ \t]*\n([^`]*?)\n?```")
 SHORT = 160
 """Characters of a text in one line that counts as an answer by itself; a longer one is prose."""
 
@@ -99,6 +102,10 @@ def ballot(part: Collaborating, replies: Mapping[str, Reply]) -> Ballot:
     kind = kind_of(short) if kind == "auto" else kind
     votes = {name: canonical(each, kind) for name, each in raw.items()}
     shown: dict[str, str] = {}
+    for name in sorted(texts):
+        if raw[name] is None:  # beside short answers a text is an answer of its own
+            votes[name] = f"like {name}"
+            shown[f"like {name}"] = brief(texts[name])
     for name in sorted(raw):
         answer, said = votes[name], raw[name]
         if answer is not None and said is not None:
@@ -115,12 +122,18 @@ def _raw(part: Collaborating, reply: Reply) -> str | None:
         if part.field and isinstance(value, Mapping):
             value = value.get(part.field)
         return None if value is None else prompts.as_text(value)
-    text = reply.result.text or ""
+    text = _unfenced(reply.result.text or "")
     kind: Kind = part.answers if part.answers in KINDS else "auto"  # type: ignore[assignment]
     found = final_answer(text, kind)
     if found is None and len(text.strip()) <= SHORT and "\n" not in text.strip():
         return text.strip() or None
     return found
+
+
+def _unfenced(text: str) -> str:
+    """Return what stands in a code fence where there is nothing else."""
+    whole = _FENCED.fullmatch(text.strip())
+    return whole[1] if whole else text
 
 
 def _prose(texts: Mapping[str, str], names: Sequence[str]) -> Ballot:
@@ -143,28 +156,45 @@ def brief(text: str) -> str:
 
 
 def rows_of(
-    members: Sequence[Member], replies: Mapping[str, Reply], found: Ballot
+    members: Sequence[Member],
+    replies: Mapping[str, Reply],
+    found: Ballot,
+    earlier: Mapping[str, Sequence[Reply]] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
-    """Return a row for each member that was asked, those that failed among them."""
+    """Return a row for each member that was asked, those that failed among them.
+
+    Args:
+        members: who was asked.
+        replies: the last word of each.
+        found: what they answered.
+        earlier: their other replies, whose cost and errors count too.
+    """
     rows = []
     for member in members:
         reply = replies.get(member.name)
         if reply is None:
             continue
         answer = found.votes.get(member.name)
+        said = (*earlier.get(member.name, ()), reply)
         rows.append(
             {
                 "name": member.name,
                 "llm": reply.row.llm or member.assignment.llm,
                 "answer": None if answer is None else found.shown.get(answer, answer),
                 "state": reply.row.state,
-                "error": reply.row.error or None,
+                "error": next((r.row.error for r in said if r.row.error), None),
                 "weight": member.weight,
-                "cost_usd": None if reply.row.cost_usd is None else float(reply.row.cost_usd),
+                "cost_usd": cost_of(said),
                 "simulated": reply.row.simulated,
             }
         )
     return rows
+
+
+def cost_of(replies: Iterable[Reply]) -> float | None:
+    """Return US dollars of replies; None where one is unknown."""
+    costs = [reply.row.cost_usd for reply in replies]
+    return None if None in costs else float(sum(each for each in costs if each is not None))
 
 
 def deciding_field(schema: Any) -> str:

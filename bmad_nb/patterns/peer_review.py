@@ -14,9 +14,16 @@ from bmad_nb import prompts
 from bmad_nb.errors import NoQuorum
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Outcome, Part, Parts, Reply, Working
-from bmad_nb.patterns.members import bare, filled, member_part, question_part, task_of
+from bmad_nb.patterns.members import (
+    bare,
+    cost_of,
+    filled,
+    member_part,
+    question_part,
+    task_of,
+)
 from bmad_nb.plan import Step
-from bmad_nb.plan_parts import Collaborating
+from bmad_nb.plan_parts import Collaborating, Member
 from bmad_nb.scorers.fencing import addresses_judge, mark_of
 
 SEVERITIES = ("critical", "major", "minor")
@@ -68,27 +75,32 @@ class _Review:
         self.open: list[Finding] = []
         """Findings that the last revision is about."""
         self.replies: dict[str, Reply] = {}
+        self.said: dict[str, list[Reply]] = {m.name: [] for m in part.members}
+        """All that each of them was asked."""
         self.text, self.rounds, self.converged = "", 0, False
 
     def work(self) -> Working:
         (first,) = yield Parts([member_part(self.step, self.author, ".author", self.asked)])
-        self.replies[self.author.name] = first
+        self._note(self.author, first)
         if not first.is_done:
             return Outcome(taken=first, facts=self._facts())
         self.text, revised = first.result.spelled, None
         while self.rounds < self.part.rounds:
             self.rounds += 1
             replies = yield Parts([self._review(n) for n in range(len(self.reviewers))])
-            self.replies |= {m.name: r for m, r in zip(self.reviewers, replies, strict=True)}
+            for reviewer, reply in zip(self.reviewers, replies, strict=True):
+                self._note(reviewer, reply)
             if not any(reply.is_done for reply in replies):
                 return Outcome(error=self._nobody(), facts=self._facts())
             new = self._findings(replies)
             self.findings += new
-            self.open = [*(f for f in self.open if f["verdict"] == "stands"), *new]
-            self.converged = all(f["severity"] == "minor" for f in self.open)
+            self.open = [*(f for f in self.open if f["verdict"] != "resolved"), *new]
+            looked = all(reply.is_done for reply in replies)
+            self.converged = looked and all(f["severity"] == "minor" for f in self.open)
             if not self.open:
                 break
             (again,) = yield Parts([self._revision()])
+            self.said[self.author.name].append(again)
             if not again.is_done:
                 break  # the answer before it stands, and its findings stay open
             revised = again
@@ -100,6 +112,10 @@ class _Review:
             return Outcome(taken=first, facts=self._facts())
         value = revised.row.value["answer"]
         return Outcome(value, taken=revised, facts=self._facts(), is_own_value=True)
+
+    def _note(self, member: Member, reply: Reply) -> None:
+        self.replies[member.name] = reply
+        self.said[member.name].append(reply)
 
     def _review(self, place: int) -> Part:
         """Return the part in which one reviewer looks at the answer."""
@@ -183,6 +199,7 @@ class _Review:
                         "findings": sum(f["reviewer"] == member.name for f in self.findings),
                         "state": reply.row.state,
                         "error": reply.row.error or None,
+                        "cost_usd": cost_of(self.said[member.name]),
                         "simulated": reply.row.simulated,
                     }
                 )

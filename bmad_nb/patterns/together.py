@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+from bmad_nb import prompts
 from bmad_nb.consensus.voting import Tally, agreement, tally
 from bmad_nb.errors import NoAgreement, NoQuorum
 from bmad_nb.messages import Message
@@ -62,20 +63,27 @@ def together(
         names: what its texts can read.
         messages: what is asked; empty where the step's own texts say it.
     """
-    return (yield from _Table(step, part, filled(step, names, messages)).work())
+    return (yield from _Table(step, part, names, filled(step, names, messages)).work())
 
 
 class _Table:
     """The members around one task, and what they have said so far."""
 
-    def __init__(self, step: Step, part: Collaborating, asked: tuple[Message, ...]) -> None:
-        self.step, self.part, self.asked = step, part, asked
+    def __init__(
+        self,
+        step: Step,
+        part: Collaborating,
+        names: Mapping[str, Any],
+        asked: tuple[Message, ...],
+    ) -> None:
+        self.step, self.part, self.names, self.asked = step, part, names, asked
         self.replies: dict[str, Reply] = {}
+        self.earlier: dict[str, list[Reply]] = {}
+        """What members said before their last word, or failed to say after it."""
         self.found: Ballot = ballot(part, {})
         self.flips: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {}
-        counts = part.method != "majority"
-        self.weights = {m.name: m.weight if counts else 1.0 for m in part.members}
+        self.weights = {m.name: m.weight for m in part.members}
 
     def work(self) -> Working:
         yield from self._ask()
@@ -141,8 +149,11 @@ class _Table:
                 parts.append(member_part(self.step, member, f".member{place}#{number}", said))
                 asked.append(member.name)
         given = yield Parts(parts)
-        # who fails now stays with what it said before
-        self.replies |= {n: r for n, r in zip(asked, given, strict=True) if r.is_done}
+        for name, reply in zip(asked, given, strict=True):
+            before_it = self.earlier.setdefault(name, [])
+            before_it.append(self.replies[name] if reply.is_done else reply)
+            if reply.is_done:  # who fails now stays with what it said before
+                self.replies[name] = reply
         self.found = ballot(self.part, self.replies)
         self.flips += _flips(before, self.found, number)
 
@@ -152,7 +163,12 @@ class _Table:
         return tally(self.found.votes, self.weights)
 
     def _is_agreed(self) -> bool:
-        """Return whether enough agree: the threshold, or all where rounds are left and none is."""
+        """Return whether enough agree: the threshold, or all where rounds are left and none is.
+
+        Texts that are alike in wording may say the opposite: they never do.
+        """
+        if self.found.is_prose:
+            return False
         vote, least = self._vote(), self.part.threshold
         if least is None:
             least = 1.0 if self.part.rounds > 1 else 0.0
@@ -165,15 +181,24 @@ class _Table:
             return (yield from merged(self.step, self.part, self.asked, self.found.texts,
                                       self.facts))  # fmt: skip
         if method in {"judge", "rank"} and (self.found.is_prose or not vote.is_unanimous):
-            chosen = yield from self._choose(method)
-            if chosen.name is not None:
-                return self._of_member(chosen.name)
-            return (yield from self._disagreed())
+            return (yield from self._chosen(method))
         least = self.part.threshold or 0.0
-        agreed = not vote.tied and vote.share >= least - _CLOSE
+        agreed = not vote.tied and vote.share >= least - _CLOSE and not self.found.is_prose
         if method == "medoid" or agreed or (self.found.is_prose and not least):
             return self._outcome(vote)
         return (yield from self._disagreed())
+
+    def _chosen(self, method: str) -> Working:
+        """Return the answer that judges or members choose; where nobody did, that is no result."""
+        chosen = yield from self._choose(method)
+        if chosen.name is not None:
+            return self._of_member(chosen.name)
+        if chosen.judgements or self.part.on_disagree in {"best", "human", "fail"}:
+            return (yield from self._disagreed())
+        why = " ".join(chosen.errors)[:300]
+        said = f"Nobody chose among the answers to task {self.step.id!r}. {why}".strip()
+        hint = "Going on with the run asks the judges anew; the answers are stored."
+        return (yield from self._failed(NoAgreement(said, hint=hint)))
 
     def _choose(self, method: str) -> Generator[Parts, Sequence[Reply], Chosen]:
         """Let the members rank the answers, or judges choose among them."""
@@ -184,7 +209,7 @@ class _Table:
         else:
             judge = self.part.judge
             named = (judge.panel or (judge.assignment,)) if judge else ()
-            rubric = (judge.rubric if judge else "") or _RUBRIC
+            rubric = prompts.fill((judge.rubric if judge else "") or _RUBRIC, self.names)
             chosen = yield from choose(
                 self.step, [j for j in named if j], texts, rubric=rubric, task=task, name=".judge"
             )
@@ -227,10 +252,8 @@ class _Table:
                 return (yield from self._failed(NoAgreement(said, hint=hint)))
             case "human":
                 return (yield from self._by_a_person())
-            case "judge" if self.part.method != "judge":
-                chosen = yield from self._choose("judge")
-                if chosen.name is not None:
-                    return self._of_member(chosen.name)
+            case "judge" if "judgements" not in self.facts:
+                return (yield from self._chosen("judge"))
             case "best":
                 weight = {m.name: m.weight for m in self.part.members}
                 best = min(self.found.texts, key=lambda each: (-weight[each], each))
@@ -299,13 +322,15 @@ class _Table:
             "dissent": [
                 {"answer": self._shown(a), "members": list(who)} for a, who in vote.dissent.items()
             ],
-            "members": rows_of(part.members, self.replies, self.found),
+            "members": rows_of(part.members, self.replies, self.found, self.earlier),
             "rounds": rounds,
         }
         flagged = {n: said for n, t in self.found.texts.items() if (said := addresses_judge(t))}
         votes = part.method not in {"synthesis", "judge", "rank"}
-        if not votes:
+        if not votes or self.found.is_prose:
             del facts["agreed"]
+        if part.method == "synthesis":
+            del facts["dissent"]  # all of them are material
         more = {
             "tied": votes and bool(vote.tied),
             "flips": self.flips,
@@ -334,6 +359,8 @@ def _of_choice(chosen: Chosen) -> dict[str, Any]:
     }
     if chosen.consistent is not None:
         found["consistent"] = chosen.consistent
-    if chosen.name is None:
+    if chosen.name is None and chosen.judgements:
         found["tied"] = True
+    if chosen.errors:
+        found["judge_errors"] = list(chosen.errors)
     return found

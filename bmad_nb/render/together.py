@@ -70,7 +70,9 @@ def _sentence(kind: str, facts: Mapping[str, Any], members: list[Mapping[str, An
         case "best_of_n":
             score = facts.get("score")
             best = "" if score is None else f", the best has a score of {score:.2f}"
-            return f"{counted(answered, 'answer')}{best}"
+            judges = listed([str(each) for each in facts.get("judged_by") or ()])
+            by = f", judged by {judges}" if judges else ""
+            return f"{counted(answered, 'answer')}{best}{by}"
         case "peer_review":
             found = facts.get("reviews", ())
             end = "converged" if facts.get("converged") else "not converged"
@@ -78,13 +80,16 @@ def _sentence(kind: str, facts: Mapping[str, Any], members: list[Mapping[str, An
             rounds = counted(facts.get("rounds", 0), "round")
             return f"{counted(len(found), 'finding')}, {fixed} fixed, {rounds}, {end}"
         case "expert":
-            asked = counted(answered, "expert")
-            return f"{asked} asked, {len(facts.get('cited', ()))} cited in the answer"
+            failed = sum(each.get("state") == "failed" for each in members)
+            asked = f"{counted(answered + failed, 'expert')} asked"
+            lost = f", {failed} without an answer" if failed else ""
+            return f"{asked}{lost}, {len(facts.get('cited', ()))} cited in the answer"
         case "cascade":
             how = "accepted: they agree" if facts.get("accepted") else "the strong LLM was asked"
             return f"{counted(answered, 'cheap answer')}, {how}"
     support = len(facts.get("support", ()))
-    behind = f"{support} of {answered} gave this answer" if support else counted(answered, "answer")
+    alike = "wrote alike" if facts.get("compared") == "wording" else "gave this answer"
+    behind = f"{support} of {answered} {alike}" if support else counted(answered, "answer")
     merged = facts.get("merged_by")
     if merged:
         behind = f"merged by {merged} from {counted(len(facts.get('contributors', ())), 'answer')}"
@@ -141,10 +146,16 @@ def _finding(each: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def _notes(facts: Mapping[str, Any]) -> Iterable[str]:
     if facts.get("tied"):
         yield "There was a tie."
+    errors = [str(each)[:200] for each in facts.get("judge_errors") or ()]
+    if errors:
+        yield f"Judgements that did not come: {listed(errors)}"
     if facts.get("agreed") is False:
         yield "They do not agree as far as was wanted."
     if facts.get("compared") == "wording":
-        yield "The answers are texts: they were compared by their wording, not by their meaning."
+        yield (
+            "The answers are texts, and were compared by their wording: what is alike may mean the "
+            "opposite, so that no agreement is claimed."
+        )
     flips = facts.get("flips") or ()
     if flips:
         yield f"{counted(len(flips), 'answer')} changed after the others were seen."

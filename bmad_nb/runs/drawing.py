@@ -30,7 +30,11 @@ def _notes(step: Mapping[str, Any]) -> list[str]:
     said = [form.format(step[key]) for key, form in words.items() if step.get(key)]
     part = step.get("collaborate")
     if part:
-        said.append(f"{part['type']} of {len(part['members'])}")
+        by = f" by {part['method']}" if part["type"] in {"vote", "consensus", "debate"} else ""
+        said.append(f"{part['type']} of {len(part['members'])}{by}")
+        said += [f"{key}: {part[key]['llm']}" for key in ("combiner", "strong") if key in part]
+    if step.get("judges"):
+        said.append(f"judged by {', '.join(step['judges'])}")
     if step.get("cascade"):
         said.append(f"cascade of {len(step['cascade'])}")
     return said + ([f"checks: {step['checks']}"] if step.get("checks") else [])

@@ -389,4 +389,5 @@ def _brief(row: TaskRow) -> dict[str, Any]:
         "cost_usd": None if row.cost_usd is None else str(row.cost_usd),
         "simulated": row.simulated, "degraded": row.degraded, "rung": row.rung,
         "error_kind": row.error_kind, "error": row.error, "skipped_because": row.skipped_because,
+        **({"together": row.facts} if (row.facts or {}).get("pattern") else {}),
     }  # fmt: skip

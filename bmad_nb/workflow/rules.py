@@ -34,6 +34,21 @@ ONE_OF: dict[str, tuple[str, ...]] = {
     "reduce": ("prompt", "python"),
 }
 """Parts that have exactly one of these keys."""
+_MEMBERS = ("models", "n", "diverse", "quorum")
+_VOTING = (
+    *_MEMBERS, "method", "field", "answers", "threshold", "rounds", "stop_early", "judge",
+    "weights", "synthesizer", "on_disagree",
+)  # fmt: skip
+COLLABORATIONS: dict[str, tuple[str, ...]] = {
+    "vote": _VOTING, "consensus": _VOTING, "debate": _VOTING, "ensemble": _VOTING,
+    "best_of_n": (*_MEMBERS, "threshold", "judge"),
+    "peer_review": ("models", "n", "diverse", "rounds"),
+    "expert": ("experts",),
+    "cascade": ("models", "n", "diverse", "field", "answers", "threshold", "strong"),
+}  # fmt: skip
+"""Keys of a collaboration that mean something, by its type."""
+DEFAULT_METHODS = {"ensemble": "synthesis", "debate": "judge"}
+"""How answers become one where no method is named; else by majority, or by their weights."""
 INPUT_KINDS: dict[str, tuple[Any, str]] = {
     "string": (str, "a text"),
     "text": (str, "a text"),
@@ -172,12 +187,43 @@ def _route(route: Any, path: Path) -> Iterator[Problem]:
 def _collaborate(part: Any, path: Path) -> Iterator[Problem]:
     if not isinstance(part, Mapping):
         return
-    if part.get("type") == "expert" and not part.get("experts"):
+    kind = part.get("type")
+    if kind == "expert" and not part.get("experts"):
         said = "An expert consultation has no experts."
         yield _problem((*path, "type"), said, "Add experts: {name: {role: …}}.")
-    elif part.get("experts") and part.get("type") not in {"expert", None}:
-        said = f"'experts' says nothing in a collaboration of type {part['type']!r:.60}."
-        yield _problem((*path, Key("experts")), said, "Remove it, or write type: expert.")
+    if kind not in COLLABORATIONS:
+        return
+    known = {"type", "anonymous", *COLLABORATIONS[kind]}
+    for key in part:
+        if key not in known and part[key] not in (None, [], {}):
+            said = f"{key!r:.60} says nothing in a collaboration of type {kind!r}."
+            more = f"It takes {listed(sorted(COLLABORATIONS[kind]))}."
+            yield _problem((*path, Key(key)), said, f"Remove it. {more}")
+    yield from _method(part, path)
+
+
+def _method(part: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+    """Yield keys that do not go with how answers become one."""
+    default = DEFAULT_METHODS.get(part["type"], "weighted" if part.get("weights") else "majority")
+    method = part.get("method") or default
+    judges = method == "judge" or part.get("on_disagree") == "judge"
+    if part.get("weights") and method != "weighted":
+        said = f"'weights' says nothing to the method {method!r:.60}."
+        yield _problem((*path, Key("weights")), said, "Write method: weighted, or remove it.")
+    if part.get("stop_early") and method not in {"majority", "weighted"}:
+        said = f"'stop_early' says nothing to the method {method!r:.60}, which needs all answers."
+        yield _problem((*path, Key("stop_early")), said, "Remove it.")
+    if part.get("synthesizer") and method != "synthesis":
+        said = f"'synthesizer' says nothing to the method {method!r:.60}."
+        yield _problem((*path, Key("synthesizer")), said, "Write method: synthesis, or remove it.")
+    if part.get("judge") is None or part["type"] == "best_of_n":
+        return
+    if not judges:
+        said = "'judge' is never asked."
+        yield _problem((*path, Key("judge")), said, "Write method: judge or on_disagree: judge.")
+    elif isinstance(part["judge"], Mapping) and part["judge"].get("rubric") is None:
+        said = "A judge that chooses among answers needs a rubric."
+        yield _problem((*path, "judge"), said, "Write judge: {rubric: …}.")
 
 
 def _approve(approve: Any, path: Path) -> Iterator[Problem]:
