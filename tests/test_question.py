@@ -241,3 +241,185 @@ def test_a_map_asks_for_each_case(space: Workspace) -> None:
     cases = [{"n": n} for n in range(3)]
     run = space.collaborate("Say {{ n }} [answer: {{ n }}]", "map", "lab/ann", over=cases)
     assert ["0", "1", "2"] == [each.strip() for each in run.outputs["answer"]["items"]]
+
+
+# --- what is no answer, no agreement, no judgement ----------------------------------------------
+
+TRUE = "After a long look at it, and after weighing all, it is my view that\nthe claim is {} true."
+
+
+def together(space: Workspace, answers: dict[str, Any], kind: str = "vote", **options: Any) -> Any:
+    """Return what some LLMs of one's own make of a question; those with `j_` only judge."""
+    for name, said in answers.items():
+        space.add_llm(name, said if callable(said) else (lambda _, said=said: said))
+    members = ",".join(f"own/{name}" for name in answers if not name.startswith("j_"))
+    return space.collaborate("What is it?", kind, members, **options)
+
+
+def broken(_: Any) -> str:
+    """Fail."""
+    raise ValueError("no judgement today")
+
+
+@pytest.mark.parametrize("kind", ["vote", "consensus", "debate", "ensemble"])
+def test_blank_answers_are_none(space: Workspace, kind: str) -> None:
+    """Where all say nothing there is no quorum; a blank answer does not count for it either."""
+    with pytest.raises(RunFailed, match="0 of 3"):
+        together(space, {"a": "", "b": " ", "c": "\n"}, kind)
+    with pytest.raises(RunFailed, match="1 of 3"):
+        together(space, {"a": "x", "b": "", "c": " \n"}, kind)
+
+
+def test_a_text_beside_short_answers_dissents(space: Workspace) -> None:
+    """What has no short answer is an answer of its own, and not left out of the share."""
+    run = together(
+        space, {"a": "Paris", "b": "Marseille, I think, because\nof its\nharbour.", "c": "Paris"}
+    )
+    facts = run.state.tasks["answer"].facts
+    assert pytest.approx(2 / 3, abs=1e-6) == facts["vote_share"]
+    assert [["own/b"]] == [each["members"] for each in facts["dissent"]]
+    assert "Marseille" in repr(run)
+
+
+def test_texts_that_are_alike_claim_no_agreement(space: Workspace) -> None:
+    """Long texts may say the opposite in like words: they meet no threshold."""
+    texts = {"a": TRUE.format("surely"), "b": TRUE.format("surely not"), "c": TRUE.format("surely")}
+    run = together(space, texts)
+    assert "agreed" not in run.state.tasks["answer"].facts
+    assert "no agreement is claimed" in repr(run)
+    with pytest.raises(RunFailed, match="do not agree"):
+        together(space, texts, threshold=0.9, on_disagree="fail")
+
+
+def test_an_llm_that_is_asked_oftener_has_one_vote(space: Workspace) -> None:
+    """With three answers of two LLMs neither outvotes the other; the plan says so."""
+    for order in ("own/a,own/b", "own/b,own/a"):
+        for name, said in {"a": "x", "b": "y"}.items():
+            space.add_llm(name, lambda _, said=said: said)
+        run = space.collaborate("What is it?", "vote", order, n=3)
+        assert run.state.tasks["answer"].facts["tied"]
+        assert any("one vote" in note for note in run.state.plan["notes"])
+
+
+@pytest.mark.parametrize(
+    "options", [{"kind": "debate"}, {"method": "judge"}, {"threshold": 0.9, "on_disagree": "judge"}]
+)
+def test_a_judge_that_fails_makes_no_winner(space: Workspace, options: dict[str, Any]) -> None:
+    """Without a judgement there is no result, and the judge's error is told."""
+    answers = {"a": "x", "b": "y", "c": "z", "j_j": broken}
+    judge = {"rubric": "right?", "route": "own/j_j"}
+    with pytest.raises(RunFailed, match="Nobody chose") as caught:
+        together(space, answers, judge=judge, **options)
+    assert "no judgement today" in str(caught.value)
+    run = together(space, answers, judge=judge, **{**options, "on_disagree": "best"}) if (
+        "on_disagree" not in options
+    ) else None  # fmt: skip
+    assert run is None or "judge_errors" in run.state.tasks["answer"].facts
+
+
+def test_one_order_alone_is_no_judgement(space: Workspace) -> None:
+    """A judge that answers in one order only has not chosen."""
+    said = iter([json.dumps({"choice": "A", "why": "x"})])
+    judge = {"rubric": "right?", "route": "own/j_j"}
+    with pytest.raises(RunFailed, match="Nobody chose"):
+        together(space, {"a": "x", "b": "y", "j_j": lambda _: next(said, "hm")}, method="judge",
+                 judge=judge)  # fmt: skip
+
+
+def test_best_of_n_is_judged_by_none_of_its_candidates(space: Workspace) -> None:
+    """The judge is an LLM that wrote none of the answers, whatever their order, and is shown."""
+    for order in ("sim/hasty,sim/careful", "sim/careful,sim/hasty"):
+        run = space.collaborate("What is 7 * 8?", "best_of_n", order)
+        (judge,) = run.state.tasks["answer"].facts["judged_by"]
+        assert judge not in order
+        assert f"judged by {judge}" in repr(run)
+
+
+def test_an_unanswered_finding_is_not_converged(space: Workspace) -> None:
+    """A reviewer that says nothing of its critical finding has not found it resolved."""
+    finding = {"severity": "critical", "claim": "it is wrong"}
+    said = iter([{"findings": [finding]}, {"findings": [], "verdicts": []}])
+    refused = {
+        "answer": "7",
+        "dispositions": [{"number": 1, "disposition": "rejected", "why": "no"}],
+    }
+    drafts = iter(["7", json.dumps(refused), json.dumps(refused)])
+    run = together(
+        space, {"a": lambda _: next(drafts), "b": lambda _: json.dumps(next(said))}, "peer_review"
+    )
+    facts = run.state.tasks["answer"].facts
+    assert (False, True) == (facts["converged"], facts["non_convergence"])
+
+
+def test_a_cascade_does_not_accept_a_tie(space: Workspace) -> None:
+    """Two against two go on to the strong LLM."""
+    run = together(
+        space, {"a": "x", "b": "x", "c": "y", "d": "y", "j_s": "y"}, "cascade",
+        strong="own/j_s", threshold=0.5,
+    )  # fmt: skip
+    assert "y" == run.outputs["answer"]
+    assert not run.state.tasks["answer"].facts["accepted"]
+
+
+def test_members_cost_what_all_their_rounds_cost(space: Workspace) -> None:
+    """The members' costs of a debate add up to those of their calls, of all rounds."""
+    run = space.collaborate("What is 6 * 7?", "debate", "sim/careful,sim/hasty", rounds=2)
+    own = run.calls[~run.calls["task"].str.contains("judge")]
+    assert pytest.approx(own["cost_usd"].sum()) == run.members["cost_usd"].sum() > 0
+
+
+def test_json_says_how_it_was_decided(space: Workspace) -> None:
+    """Scripts see the members, the share and the dissent."""
+    run = together(space, {"a": "x", "b": "x", "c": "y"})
+    (task,) = run.to_json()["tasks"]
+    assert pytest.approx(2 / 3, abs=1e-6) == task["together"]["vote_share"]
+    assert 3 == len(task["together"]["members"])
+    json.dumps(run.to_json())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("vote", {"strong": "own/a"}),
+        ("vote", {"experts": {"x": {"role": "y"}}}),
+        ("vote", {"judge": {"rubric": "x"}}),
+        ("vote", {"method": "judge", "judge": {"that": "True"}}),
+        ("vote", {"method": "majority", "weights": {"own/a": 2}}),
+        ("vote", {"method": "rank", "stop_early": True}),
+        ("best_of_n", {"method": "majority"}),
+        ("peer_review", {"threshold": 0.5}),
+        ("expert", {}),
+    ],
+)
+def test_keys_that_say_nothing_are_refused(
+    space: Workspace, kind: str, options: dict[str, Any]
+) -> None:
+    """A key without a meaning in this collaboration is an error, and nobody is asked."""
+    asked: list[Any] = []
+    for name in "ab":
+        space.add_llm(name, lambda messages: asked.append(messages) or "x")
+    llms = "own/a" if kind == "expert" else "own/a,own/b"
+    with pytest.raises(DefinitionError):
+        space.collaborate("What?", kind, llms, **options)
+    assert [] == asked
+
+
+def test_two_settings_of_one_llm_are_refused(space: Workspace) -> None:
+    """A member is an LLM: which of two settings was meant is not guessed."""
+    llms = "sim/hasty?temperature=1,sim/hasty?temperature=0"
+    with pytest.raises(NotRunnable, match="two settings"):
+        space.collaborate("What is 2 * 2?", "vote", llms)
+
+
+def test_a_glob_names_all_that_it_fits(space: Workspace, provider: FakeProvider) -> None:
+    """`lab/*` lets every model of the endpoint vote."""
+    run = space.collaborate(SIX, "vote", "lab/*")
+    assert 5 == len(run.members)
+
+
+def test_cells_may_use_their_own_words(space: Workspace) -> None:
+    """The names of the verbs are kinds too; the kind of answers is found out."""
+    run = space.collaborate("What is 7 * 8?", "best-of", "sim/careful,sim/hasty")
+    assert "best_of_n" == run.state.tasks["answer"].facts["pattern"]
+    fenced = together(space, {"a": "```\n7\n```", "b": "7", "c": "8", "d": "7.0"})
+    assert pytest.approx(0.75) == fenced.state.tasks["answer"].facts["vote_share"]

@@ -18,6 +18,9 @@ Kind = Literal["auto", "number", "choice", "text", "literal", "json"]
 """What answers are: numbers, one of some choices, words, Python or JSON literals."""
 KINDS = ("auto", "number", "choice", "text", "literal", "json")
 OUTER = " \t\n\r.,;:!?\"'`*()[]{}“”‘’"  # noqa: RUF001
+MAX_REMARK = 80
+"""Characters of an answer that begins with yes or no, and says no more than that."""
+_YES_OR_NO = re.compile(r"[\"'`*(]*(yes|no)\b[\"'`*)]*(?:[,.;:!]|\s*$|\s+[-–—])", re.IGNORECASE)  # noqa: RUF001
 MAX_LITERAL = 4_000
 """Characters; a longer text is not read as a literal."""
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?\s*(?:[ap]\.?m\.?)?", re.IGNORECASE)
@@ -29,6 +32,10 @@ _UNSAID = frozenset((
 _SYMBOL = re.compile(r"sqrt|pi\b|[\^*/]|\binfinity\b|\bx\b")
 """What makes a number a part of a value, and not the value."""
 _CHOICE = re.compile(r"\(?\*{0,2}([A-Za-z])\*{0,2}(?:[).:]|\s*$|\s*[-–]\s)")  # noqa: RUF001
+
+
+_LETTERED = re.compile(r"\(?\*{0,2}[A-J]\*{0,2}(?:[).:]|\s*$)")
+"""A capital letter alone, or before a bracket, a point or a colon."""
 
 
 def normalise(text: str) -> str:
@@ -60,6 +67,8 @@ def canonical(answer: str | None, kind: Kind = "auto") -> str | None:
 
 def _any(text: str) -> str:
     simple = latex.plain(text).strip().strip("*").strip()
+    if len(simple) <= MAX_REMARK and (match := _YES_OR_NO.match(simple)):
+        return match[1].lower()
     number = measured(simple) if as_number(simple) is not None or "/" in simple else None
     return number or normalise(simple) or normalise(text) or text
 
@@ -70,17 +79,22 @@ def _choice(text: str) -> str:
 
 
 def kind_of(answers: Sequence[str | None]) -> Kind:
-    """Return the kind of some answers: `number` if most are, `literal` if a fifth is a list.
+    """Return the kind of some answers: `number` or `choice` if most are, `literal` if a fifth is.
 
     Where lists are among the answers the others are values of a program too, so that case counts.
 
     >>> kind_of(["18", "$18", "18 dollars"]), kind_of(["[1]", "[2]", "{}"]), kind_of(["a", "b"])
     ('number', 'literal', 'auto')
+    >>> kind_of(["B", "(B)", "B) because it floats", "A."])
+    'choice'
     """
     there = [latex.plain(each).strip() for each in answers if each and each.strip()]
     numbers = sum(measured(each) is not None for each in there)
     if there and numbers * 2 > len(there):
         return "number"
+    letters = sum(_LETTERED.match(each) is not None for each in there)
+    if letters * 2 > len(there) > 1:
+        return "choice"
     bracketed = sum(each[:1] in "[{(" and each[-1:] in ")}]" for each in there)
     return "literal" if bracketed * 5 > len(there) else "auto"
 

@@ -17,6 +17,8 @@ MAX_LENGTH = 100_000
 """Characters at the end of an answer that are searched for a number."""
 _UNITS = re.compile(r"\s*[^\W\d_][^\W\d_./\s-]*(?:[ ./-][^\W\d_][^\W\d_./-]*){0,3}")
 """Up to four words without a digit: a unit."""
+_SYMBOLS = {"pi", "π", "i", "n", "x", "y", "z"}
+"""What a number is multiplied by, and no unit."""
 
 
 def numbers_in(text: str) -> list[float]:
@@ -87,6 +89,8 @@ def measured(text: str) -> str | None:
 
 def _is_unit(rest: str) -> bool:
     rest = rest.strip().lstrip("%°$€£").strip()
+    if rest in _SYMBOLS:
+        return False
     return not rest or (len(rest) <= 40 and _UNITS.fullmatch(rest) is not None)
 
 

@@ -61,12 +61,16 @@ def advised(reliability: Mapping[str, float], questions: int) -> Advice:
     return Advice(vote=True, best=best, said=said, basis="answers")
 
 
-def measured(votes: Sequence[float], members: Mapping[str, Sequence[float]]) -> Advice:
+def measured(
+    votes: Sequence[float], members: Mapping[str, Sequence[float]], *, unequal: bool = False
+) -> Advice:
     """Return whether to vote, as far as scores tell.
 
     Args:
         votes: score in [0, 1] of the vote on each question.
         members: scores of each LLM on the same questions.
+        unequal: the answers alone say that the LLMs are no peers; then a vote, which costs a call
+            of each, has to be shown to be better.
     """
     if len(votes) < LEAST or len(members) < 2:
         said = f"Too little is known: {len(votes)} scored questions, and {LEAST} are needed."
@@ -85,6 +89,9 @@ def measured(votes: Sequence[float], members: Mapping[str, Sequence[float]]) -> 
         said = (
             f"Probably do not vote here, use {best}, which is one call: {how}, not shown for sure."
         )
+        return Advice(False, best, said, "labels")
+    if unequal and not against.shown:
+        said = f"Do not vote here, use {best}: these LLMs are no peers, and {how}, no gain shown."
         return Advice(False, best, said, "labels")
     shown = "a vote is better" if against.shown else "no difference shown"
     return Advice(True, best, f"The best LLM is {best}: {how}, {shown}.", "labels")

@@ -304,5 +304,6 @@ def _advice(table: Table, frame: pd.DataFrame, fit: Fit) -> pools.Advice:
     scored = [table.rows[n] for n in places]
     members = {llm: [row.scores.get(llm, 0.0) for row in scored] for llm in table.llms}
     votes = [float(frame["score"].iloc[n]) for n in places]
-    found = pools.measured(votes, members)
-    return pools.advised(fit.reliability, len(table.rows)) if found.basis == "unknown" else found
+    guessed = pools.advised(fit.reliability, len(table.rows))
+    found = pools.measured(votes, members, unequal=not guessed.vote)
+    return guessed if found.basis == "unknown" else found

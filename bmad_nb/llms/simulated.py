@@ -130,7 +130,7 @@ FLEET = {
         ),
         Persona(
             "flaky",
-            _skills(math=0.85, facts=0.85, classify=0.85, general=0.7),
+            _skills(math=0.75, facts=0.75, classify=0.75, general=0.6),
             "0.20",
             "0.80",
             0.20,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -85,3 +86,32 @@ def test_the_kind_is_seen_in_the_answers() -> None:
 def test_a_number_with_a_unit_is_one_number(text: str, number: str | None) -> None:
     """A unit may follow; a second number may not."""
     assert number == measured(text)
+
+
+@pytest.mark.parametrize(
+    ("expected", "kind", "answers"),
+    [
+        ("yes", "auto", ["Yes.", "yes", "**Yes**", "Yes, it is.", "YES!"]),
+        ("no", "auto", ["No", "no, never", "No - it sinks."]),
+        ("B", "choice", ["B", "(B)", "B) because", "**B**"]),
+        ("2", "number", ["2:00 pm", "2:00", "2", "about 2 hours", "1 + 1 = 2"]),
+        ("2:30", "number", ["2:30 pm", "2:30"]),
+        (None, "auto", ["N/A", "n/a", "I don't know", "unknown"]),
+    ],
+)
+def test_spellings_of_one_answer_are_one(expected: str, kind: Any, answers: list[str]) -> None:
+    """What is said in other words of the same form is compared as equal."""
+    assert [expected] * len(answers) == [canonical(each, kind) for each in answers]
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("number", r"2\sqrt{3}", "3"), ("number", "(3, 4)", "4"), ("number", r"5\pi", "5"),
+        ("number", "4x + 2", "2"), ("auto", "No. 5", "5"), ("auto", "Nothing", "no"),
+        ("auto", "Yesterday", "yes"), ("literal", "   ", ""),
+    ],
+)  # fmt: skip
+def test_other_answers_stay_other_answers(kind: Any, one: str, other: str) -> None:
+    """A part of a value is not the value."""
+    assert canonical(one, kind) != canonical(other, kind)
