@@ -13,6 +13,7 @@ from bmad_nb.errors import OutputInvalid, UnknownName, UsageProblem
 from bmad_nb.events import CallRow, RunRow
 from bmad_nb.learning import best_of
 from bmad_nb.render.base import ComparisonView, plain
+from bmad_nb.render.verdict import are_mixed
 from bmad_nb.store.scores import ScoreRow
 from bmad_nb.workflow import output
 
@@ -123,11 +124,11 @@ class Result:
 
     @property
     def best(self) -> CallRow | None:
-        """The answer with the highest score; None without scores, with a tie, or over cases.
+        """The answer with the highest score; None without comparable ones, with a tie, over cases.
 
         Over cases the card's verdict says which LLM is best, and whether that is shown.
         """
-        if len({row.case for row in self.rows}) > 1:
+        if len({row.case for row in self.rows}) > 1 or are_mixed(self.rows):
             return None
         scored = sorted(
             (r for r in self.rows if r.state == "answered" and r.score is not None),

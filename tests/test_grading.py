@@ -293,6 +293,17 @@ def test_a_pick_is_one_for_the_best_and_zero_for_the_others(
     assert {"own/alpha": 0.0, "own/beta": 1.0} == by_llm(ws.pick(both, "own/beta"))
 
 
+def test_scores_of_different_kinds_name_no_winner(ws: Workspace, both: Comparison) -> None:
+    """A person's rating of one answer is not compared with a judge's of another."""
+    ws.add_llm("judge", Judge({"Paris": 0.9, "Rome": 0.5}))
+    found = ws.judge(both, "own/judge")
+    assert "own/alpha is best" in repr(found)
+    found = ws.rate(found, "own/beta", 0.2, by="Ann")
+    assert found.best is None
+    assert "different kinds, so there is no winner" in repr(found)
+    assert "own/alpha is best" in repr(ws.rate(found, "own/alpha", 0.8, by="Ann"))
+
+
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan"), True, "1", None])
 def test_a_score_that_is_none_is_refused(ws: Workspace, both: Comparison, score: Any) -> None:
     """A rating is a number from 0 to 1."""

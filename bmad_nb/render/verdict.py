@@ -59,6 +59,8 @@ def verdict(view: ComparisonView) -> Verdict:
         found = _alone(view, shown)
     elif not scores:
         found = _unscored(view)
+    elif are_mixed(view.rows):
+        found = _mixed(view)
     elif len(cases(view.rows)) == 1:
         found = _one_case(view, shown, scores)
     else:
@@ -153,6 +155,22 @@ def _unscored(view: ComparisonView) -> Verdict:
     share = mean_agreement(view.rows)
     text = f"Agreement {points(share)}: share of pairs of answers that are equal"
     return Verdict(text if share is not None else "Too few answers to compare", (why,))
+
+
+def are_mixed(rows: Sequence[CallRow]) -> bool:
+    """Return whether answers to one case were scored in different ways, and cannot be compared."""
+    scorers: dict[str, set[str]] = {}
+    for row in rows:
+        if row.state == "answered" and row.score is not None:
+            scorers.setdefault(row.case, set()).add(row.scorer)
+    return any(len(each) > 1 for each in scorers.values())
+
+
+def _mixed(view: ComparisonView) -> Verdict:
+    """Describe scores that cannot be compared with each other."""
+    sentence = "The scores are of different kinds, so there is no winner"
+    why = f"Scored by {_scorer(view.rows)}: score all answers in one way to compare them."
+    return Verdict(_so_far(view, sentence), (why,))
 
 
 def _one_case(
