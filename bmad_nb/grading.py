@@ -278,6 +278,8 @@ def _cost_of(judged: Sequence[Result]) -> Iterator[str]:
     real = sum((each.cost_usd for each in judged), Decimal(0))
     invented = sum((each.simulated_cost_usd for each in judged), Decimal(0))
     cost = f"{usd(invented)} (simulated)" if invented and not real else usd(real)
+    unpriced = sum(each.unpriced_calls for each in judged)
+    cost = f"{cost} and {counted(unpriced, 'unpriced call')}" if unpriced else cost
     judges = listed(dict.fromkeys(row.llm for row in judged[0].rows))
     runs = listed(each.id for each in judged)
     again = len(judged[1].rows) if len(judged) > 1 else 0

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+import random
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -118,3 +122,31 @@ def test_a_check_that_checks_nothing_is_an_error(ws: Workspace) -> None:
         ws.plan(flow({"on_fail": "warn"}))
     with pytest.raises(DefinitionError, match="sauce"):
         ws.plan(flow({"grounded": "sauce"}))
+
+
+def test_several_validators_let_less_pass_than_each_of_them(ws: Workspace) -> None:
+    """Of wrong answers a panel of two passes no more than the product of what each lets pass."""
+    items, miss = 200, 0.3
+
+    def validator(name: str) -> Callable[[Sequence[Message]], str]:
+        def judge(messages: Sequence[Message]) -> str:
+            text = messages[-1].text
+            number = re.findall(r"wrong (\d+)", text)[-1]
+            blind = random.Random(f"{name} {number}").random() < miss
+            return json.dumps({"score": float(blind), "feedback": "no"})
+
+        return judge
+
+    ws.add_llm("a", lambda messages: f"wrong {messages[-1].text.split()[-1]}")
+    for name in ("one", "two"):
+        ws.add_llm(name, validator(name))
+    judge = {"rubric": "Is it right?", "route": {"models": ["own/one", "own/two"]}, "panel": 2}
+    task = {
+        "map": {"over": "ns", "as": "n", "min_success": 0.0}, "prompt": "Number {{ n }}",
+        "llm": "own/a", "checks": [{"judge": judge, "min": 0.8, "on_fail": "fail"}],
+    }  # fmt: skip
+    run = ws.run(Workflow("w", inputs={"ns": "list"}, tasks={"t": task}), {"ns": [*range(items)]})
+    passed = sum(each is not None for each in run.outputs["t"]["items"])
+    spread = 1.96 * math.sqrt(miss**2 * (1 - miss**2) / items)
+    assert 0 < passed / items <= miss**2 + spread
+    assert 2 * items == (run.calls["llm"] != "own/a").sum()

@@ -191,7 +191,7 @@ def _collaborate(part: Any, path: Path) -> Iterator[Problem]:
     if kind == "expert" and not part.get("experts"):
         said = "An expert consultation has no experts."
         yield _problem((*path, "type"), said, "Add experts: {name: {role: …}}.")
-    if kind not in COLLABORATIONS:
+    if not isinstance(kind, str) or kind not in COLLABORATIONS:
         return
     known = {"type", "anonymous", *COLLABORATIONS[kind]}
     for key in part:
@@ -206,6 +206,8 @@ def _method(part: Mapping[str, Any], path: Path) -> Iterator[Problem]:
     """Yield keys that do not go with how answers become one."""
     default = DEFAULT_METHODS.get(part["type"], "weighted" if part.get("weights") else "majority")
     method = part.get("method") or default
+    if not isinstance(method, str):
+        return  # its type is said elsewhere
     judges = method == "judge" or part.get("on_disagree") == "judge"
     if part.get("weights") and method != "weighted":
         said = f"'weights' says nothing to the method {method!r:.60}."
