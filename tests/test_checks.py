@@ -150,3 +150,25 @@ def test_several_validators_let_less_pass_than_each_of_them(ws: Workspace) -> No
     spread = 1.96 * math.sqrt(miss**2 * (1 - miss**2) / items)
     assert 0 < passed / items <= miss**2 + spread
     assert 2 * items == (run.calls["llm"] != "own/a").sum()
+
+
+def test_a_repair_that_is_stored_is_not_paid_for_again(ws: Workspace) -> None:
+    """An answer without form and its repair serve a later run together; without one it is asked."""
+    asked: list[Sequence[Message]] = []
+
+    def clumsy(messages: Sequence[Message]) -> str:
+        asked.append(messages)
+        return "No JSON!" if len(messages) < 3 else '{"n": 1}'
+
+    ws.add_llm("a", clumsy)
+    task = {"prompt": "How many?", "llm": "own/a", "output": {"n": "integer"}}
+    for _ in range(3):
+        run = ws.run(Workflow("w", tasks={"t": task}), resume="never")
+        assert {"n": 1} == run.outputs["t"]
+    assert 2 == len(asked)
+    ws.add_llm("b", lambda messages: asked.append(messages) or "Never JSON!")
+    for count in (5, 8):
+        with pytest.raises(RunFailed):
+            ws.run(Workflow("w", tasks={"t": {**task, "llm": "own/b", "retry": {"attempts": 1}}}),
+                   resume="never")  # fmt: skip
+        assert count == len(asked)

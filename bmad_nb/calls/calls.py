@@ -119,7 +119,7 @@ class Calls:
         retries: Retries = ONCE,
     ) -> None:
         """Start nothing yet."""
-        self._journal, self._now, self._progress = journal, now, progress
+        self.journal, self._now, self._progress = journal, now, progress
         self._retries = retries
         self._errors: dict[str, LLMError] = {}
         self._slots = asyncio.Semaphore(limit)
@@ -165,7 +165,7 @@ class Calls:
             else:
                 served.append(self._copy(ask, stored))
         if served:
-            await self._journal.commit(*(CallEnded(row) for row in served))
+            await self.journal.commit(*(CallEnded(row) for row in served))
             for row in served:
                 self._keep(row)
         return waiting
@@ -173,10 +173,10 @@ class Calls:
     def _stored(self, ask: Ask) -> CallRow | None:
         """Return a stored answer; where a new one is wanted, only one that this run made."""
         own = ask.row.run_id
-        stored = self._journal.stored(ask.row.request_key, own if ask.request.fresh else "")
+        stored = self.journal.stored(ask.row.request_key, own if ask.request.fresh else "")
         if stored is None or stored.run_id == own or ask.is_usable(stored):
             return stored
-        return self._journal.stored(ask.row.request_key, own)
+        return self.journal.stored(ask.row.request_key, own)
 
     async def _one(self, ask: Ask) -> None:
         """Ask until there is an answer, as often as is allowed."""
@@ -237,7 +237,7 @@ class Calls:
 
     async def _end(self, ask: Ask, row: CallRow) -> CallRow:
         """Write down an outcome, and what is to be durable together with it."""
-        await self._journal.commit(CallEnded(row), *ask.seal(row))
+        await self.journal.commit(CallEnded(row), *ask.seal(row))
         self._keep(row)
         return row
 
@@ -293,14 +293,14 @@ class Calls:
             ask.row, started_utc=self._now(), reserved_usd=getattr(reservation, "amount_usd", None)
         )
         try:
-            await self._journal.commit(CallIntended(row))
+            await self.journal.commit(CallIntended(row))
         except BaseException:  # it may be written all the same, and was not sent
             ask.purse.give_back(reservation)
             self._keep(self._unsent(row))
             raise
         if self._halted is not None:  # it came in the very moment: the intent is taken back
             ask.purse.give_back(reservation)
-            await self._journal.commit(CallEnded(self._unsent(row)))
+            await self.journal.commit(CallEnded(self._unsent(row)))
             raise self._halted
         self._progress(row)
         clock = asyncio.get_running_loop().time

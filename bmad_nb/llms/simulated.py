@@ -130,7 +130,7 @@ FLEET = {
         ),
         Persona(
             "flaky",
-            _skills(math=0.75, facts=0.75, classify=0.75, general=0.6),
+            _skills(math=0.70, facts=0.70, classify=0.70, general=0.7),
             "0.20",
             "0.80",
             0.20,

@@ -23,7 +23,7 @@ from bmad_nb.errors import (
     TimedOut,
 )
 from bmad_nb.events import CallRow, Event, TaskEnded, TaskRow
-from bmad_nb.messages import Message
+from bmad_nb.messages import Message, Request
 from bmad_nb.plan import Step
 from bmad_nb.plan_parts import Assignment, Fallback
 from bmad_nb.steps.work import Asked, Tools, Work, plain
@@ -173,14 +173,14 @@ class Ladder:
         """Ask, and tell the LLM at most twice what is wrong with the form of its answer."""
         repairs_left = MOST_REPAIRS
         while True:
-            call = await self._once(work, assignment, messages)
+            call = await self._once(work, assignment, messages, repairs_left)
             if work.sealed is not None:
                 return work.sealed
             messages = self._told(work.step, call, messages, repairs_left)
             repairs_left -= 1
 
     async def _once(
-        self, work: Work, assignment: Assignment, messages: tuple[Message, ...]
+        self, work: Work, assignment: Assignment, messages: tuple[Message, ...], repairs_left: int
     ) -> CallRow:
         work.calls += 1
         ask = await self._tools.ask(
@@ -190,7 +190,7 @@ class Ladder:
         ask = dataclasses.replace(
             ask,
             seal=lambda call: self._seal(work, call),
-            is_usable=lambda call: self._is_usable(work.step, call),
+            is_usable=lambda call: self._leads_on(work.step, ask.request, call, repairs_left),
         )
         call = await self.calls.ask(ask)
         self.calls.rows.pop(call.call_id, None)  # it is in the store, and here no more needed
@@ -240,6 +240,17 @@ class Ladder:
         if work.step.schema is None or value is not None:  # null is a value, not the text of one
             self._texts[work.name] = call.text or ""
         return (TaskEnded(work.sealed),)
+
+    def _leads_on(self, step: Step, request: Request, call: CallRow, repairs_left: int) -> bool:
+        """Return whether a stored answer can be used, or a stored repair of it can."""
+        if self._is_usable(step, call):
+            return True
+        if not repairs_left:
+            return False
+        told = self._told(step, call, request.messages, repairs_left)
+        after = dataclasses.replace(request, messages=told)
+        known = self.calls.journal.stored(after.key)
+        return known is not None and self._leads_on(step, after, known, repairs_left - 1)
 
     def _is_usable(self, step: Step, call: CallRow) -> bool:
         """Return whether a stored answer of another run has the form that this task wants."""
