@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bmad_nb.errors import (
@@ -120,6 +120,7 @@ SHAPED = st.fixed_dictionaries(
 
 
 @settings(max_examples=400, deadline=None)
+@example({"choices": [{"finish_reason": "stop", "message": {"content": [{"type": []}]}}]})
 @given(JSON | SHAPED)
 def test_any_json_is_a_completion_or_a_bad_answer(payload: object) -> None:
     """Whatever JSON a provider sends, the result is a Completion or a BadAnswer, nothing else."""

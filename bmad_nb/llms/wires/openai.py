@@ -161,9 +161,10 @@ def _content(content: object, saying: Saying) -> None:
             kind = part.get("type", "text")
             if kind == "refusal":
                 saying.refusal += str(part.get("refusal") or "")
-            elif kind in {"text", "thinking", "reasoning"}:
-                if kind == "text":
-                    saying.say(part.get("text"))
+            elif kind == "text":
+                saying.say(part.get("text"))
+            elif kind in ("thinking", "reasoning"):  # a tuple: the kind may be no text at all
+                continue
             else:
                 raise saying.bad("content that is not text")
     elif content is not None:
