@@ -29,14 +29,22 @@ def load(path: str | Path) -> Workflow:
         DefinitionError: with every problem, each with line and column.
         WorkflowError: the file cannot be read.
     """
+    return loads(content_of(path), str(path))
+
+
+def content_of(path: str | Path) -> bytes:
+    """Return the content of a file, one byte more than a document may have at most.
+
+    Raises:
+        WorkflowError: it cannot be read.
+    """
     try:
-        content = _start_of(Path(path))
+        return _start_of(Path(path))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise WorkflowError(
             f"{path} cannot be read: {why}.", hint="Give the path of a workflow file."
         ) from None
-    return loads(content, str(path))
 
 
 def beside(flow: Workflow, name: str) -> Workflow | None:
@@ -59,7 +67,6 @@ def beside(flow: Workflow, name: str) -> Workflow | None:
 
 
 def _start_of(path: Path) -> bytes:
-    """Return the content of a file, one byte more than a document may have at most."""
     if path.exists() and not path.is_file():  # a pipe would never end
         raise ValueError("it is not a file")
     with path.open("rb") as file:

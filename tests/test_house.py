@@ -29,7 +29,7 @@ PACKAGE = ROOT / "bmad_nb"
 
 FLOORS = (
     "errors secrets messages expressions prompts documents workflow plan_parts plan events state outcome render",
-    "settings pricing budget images options parse reducers",
+    "settings pricing budget images options parse reducers importers",
     "llms",
     "answers consensus routers scorers store",
     "patterns assigning collaborating modifiers planner grid jury columns learning frames calls steps",

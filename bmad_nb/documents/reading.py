@@ -66,14 +66,22 @@ class Document:
         return Position(0, 0)
 
 
-def read(text: str | bytes, name: str = "") -> Document:
+def read(text: str | bytes, name: str = "", *, listed: bool = False) -> Document:
     """Return the data of a YAML 1.2 document.
+
+    Args:
+        text: the document.
+        name: what problems are said to be in.
+        listed: it may be a list; then its items are the data's under the key `""`.
 
     Raises:
         DefinitionError: with every problem that was found before the reading ended.
     """
     reader = _Reader(_decoded(text, name))
     reader.read()
+    if listed and isinstance(reader.data, list):
+        reader.places = {("", *path): place for path, place in reader.places.items()}
+        reader.data = {"": reader.data}
     if not reader.problems and not isinstance(reader.data, dict):
         said = "The document must be a mapping."
         reader.problems.append(Problem(1, 1, said, "Begin with a key and a colon."))

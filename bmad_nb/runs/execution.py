@@ -380,8 +380,9 @@ class Execution(Steered):
         run_id = self.run.run_id
         done = self.progress.done
         how = f"Run it again to go on, or: %bmad resume {run_id}" if go_on else ""
+        said = what if what.endswith("?") else f"{what.rstrip('.')}."
         return RunPaused(
-            f"{what.rstrip('.')}. {done} of {len(self.plan.steps)} tasks are done and kept.",
+            f"{said} {done} of {len(self.plan.steps)} tasks are done and kept.",
             hint=f"{hint} {how}".strip(),
             run_id=run_id,
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from bmad_nb.forecast.asked import llms_of
 from bmad_nb.forecast.ranges import Analysis, Range
 from bmad_nb.plan import Plan
 from bmad_nb.plan_parts import RunLimits
+from bmad_nb.render.base import seconds, usd
 from bmad_nb.render.run import WorkflowView
 from bmad_nb.runs.drawing import graph_of
 from bmad_nb.workflow.model import Workflow
@@ -94,13 +96,13 @@ class Planned:
         found = self.analysis
         if found is None or not self.plan.steps:
             return []
-        cost = "cost unknown" if found.cost_usd is None else f"${_said(found.cost_usd, 2)}"
+        cost = "cost unknown" if found.cost_usd is None else _said(found.cost_usd, _usd)
         invented = {step.assignment.simulated for step in self.plan.steps if step.assignment}
         if True in invented:  # its prices and times are invented
             cost += " (simulated)" if invented == {True} else " (in part simulated)"
         guessed = sum("guess" in basis for basis in found.basis.values())
         basis = f", {guessed} of {len(found.basis)} LLM tasks guessed" if guessed else ""
-        estimate = f"{cost} · {_said(found.latency_s, 2)} s · {found.calls} calls{basis}"
+        estimate = f"{cost} · {_said(found.latency_s, seconds)} · {found.calls} calls{basis}"
         facts = [("estimate", f"{estimate} (80 % range)")]
         if found.most_at_once > 1:
             facts.append(("at a time", f"up to {found.most_at_once} tasks"))
@@ -150,6 +152,10 @@ def _limits(limits: RunLimits) -> str:
     return "; ".join(filter(None, [*reached, in_time, at_once])) or "none"
 
 
-def _said(found: Range, digits: int) -> str:
-    low, high = (f"{value:.{digits}g}" for value in (found.low, found.high))
+def _usd(amount: float) -> str:
+    return usd(Decimal(repr(amount)))
+
+
+def _said(found: Range, spell: Callable[[float], str]) -> str:
+    low, high = spell(found.low), spell(found.high)
     return low if low == high else f"{low} to {high}"

@@ -17,6 +17,7 @@ from bmad_nb.errors import DefinitionError, Problem, UsageProblem, WorkflowError
 from bmad_nb.results import Text
 from bmad_nb.verbs.base import Front, Json, Tree
 from bmad_nb.verbs.control import analyze, approve, cancel, pause
+from bmad_nb.verbs.importing import import_
 from bmad_nb.verbs.running import execute, planned, resume, without_body
 from bmad_nb.workflow import inputs as values
 from bmad_nb.workflow.model import Workflow, json_schema
@@ -25,7 +26,7 @@ from bmad_nb.workflow.values import WORKFLOW_ID
 RESERVED = {
     "execute", "resume", "validate", "schema", "create", "status", "collaborate", "consensus",
     "ensemble", "optimize", "analyze", "route", "monitor", "metrics", "export", "pause", "cancel",
-    "approve",
+    "approve", "import",
 }  # fmt: skip
 """Words that stand behind `workflow`, now or later, so that no cell can give them as an id."""
 
@@ -137,5 +138,6 @@ def schema(front: Front) -> Any:
     return Json(json.dumps(json_schema(), indent=2))
 
 
-for _command in (execute, resume, validate, schema, pause, cancel, approve, analyze):
+for _command in (execute, resume, validate, schema, pause, cancel, approve, analyze,
+                 import_):  # fmt: skip
     workflow.add_command(_command)

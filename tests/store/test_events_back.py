@@ -163,7 +163,9 @@ def test_events_of_no_run_are_an_error(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), object(), {1, 2}, {"deep": [b"bytes"]}], ids=str
+    "value",
+    [float("nan"), float("inf"), object(), {1, 2}, {"deep": [b"bytes"]}],
+    ids=lambda value: type(value).__name__,
 )
 def test_a_value_without_a_spelling_fails_alone(store: Store, value: Any) -> None:
     """It is a StoreError of its own commit; its neighbours of the same turn are durable."""

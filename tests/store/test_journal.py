@@ -267,7 +267,7 @@ def test_a_commit_returns_when_it_is_durable(store: Store) -> None:
     "facts",
     [{"input_tokens": 2**70}, {"model": "\ud800"}, {"variant": "\ud800"}, {"text": {1, 2}},
      {"state": "dreaming"}, {"score": object()}],
-    ids=str,
+    ids=lambda wrong: next(iter(wrong)) + type(next(iter(wrong.values()))).__name__,
 )  # fmt: skip
 def test_a_value_that_cannot_be_stored_is_an_error_and_no_hang(
     store: Store, facts: dict[str, Any]
