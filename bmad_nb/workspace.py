@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bmad_nb import _loop
+from bmad_nb import _loop, tracing
 from bmad_nb.asking import Asking
 from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.base import LLM, Card
@@ -23,6 +23,7 @@ from bmad_nb.results import Comparison, Result
 from bmad_nb.running import Definition
 from bmad_nb.runs.batch import notes
 from bmad_nb.runs.run import Run
+from bmad_nb.state import fold
 from bmad_nb.steering import Steering
 from bmad_nb.store import scores
 from bmad_nb.store.journal import Store
@@ -175,6 +176,29 @@ class Workspace(Asking, Together, Steering):
             run, tuple(final.values()), notes=notes(tuple(final.values()), calls), earlier=earlier,
             scores=scores.of_run(self.store, run.run_id),
         )  # fmt: skip
+
+    def trace(self, run_id: str, endpoint: str | None = None, *, texts: bool = False) -> int:
+        """Send a stored run to an OpenTelemetry collector, and return how many spans it took.
+
+        A run that is sent twice is the same trace: the ids of its spans are those of the run.
+
+        Args:
+            run_id: its id, or the beginning of it.
+            endpoint: URL of the collector's traces; None leaves it to the standard variables
+                `OTEL_EXPORTER_OTLP_ENDPOINT` and its like.
+            texts: send prompts and answers too, without known keys.
+
+        Raises:
+            UnknownRun: there is none.
+            UsageProblem: OpenTelemetry is not installed (`bmad-nb[otel]`).
+            BmadError: the collector did not take them; nothing is lost.
+        """
+        run = self.store.run(run_id)
+        state = fold(each.event for each in self.store.events(run.run_id))
+        calls = self.store.calls(run.run_id)
+        spans = tracing.spans_of(run, list(state.tasks.values()), calls, texts=texts)
+        tracing.send(spans, endpoint)
+        return len(spans)
 
     def close(self) -> None:
         """Give back connections and the store; the workspace can be used again after that."""

@@ -34,7 +34,7 @@ FLOORS = (
     "answers consensus routers scorers store",
     "patterns assigning collaborating modifiers planner grid jury columns learning frames calls steps",
     "engine forecast charts",
-    "results runs grading asking running question steering workspace original lab",
+    "tracing results runs grading asking running question steering workspace original lab",
     "verbs",
     "magics cli __main__ __init__",
 )

@@ -31,7 +31,7 @@ for _command in (
     asking.ask, asking.compare, *together.COMMANDS,
     running.plan, running.run, running.resume, workflows.workflow,
     control.pause, control.cancel, control.approve, control.fork,
-    looking.runs, looking.show, grading.judge, grading.rate, grading.learned,
+    looking.runs, looking.show, looking.trace, grading.judge, grading.rate, grading.learned,
     machine.models, machine.doctor, machine.demo, machine.lab,
 ):  # fmt: skip
     bmad.add_command(_command)
