@@ -13,6 +13,11 @@ from bmad_nb.store.journal import Store
 from bmad_nb.workspace import Workspace, default_workspace
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run the whole suite in two processes, and a part of it that is named in this one."""
+    return 0 if config.option.file_or_dir else 2
+
+
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder, with `BMAD_*`, keys and proxies of this machine taken away."""
