@@ -175,6 +175,42 @@ async def arun(work: Work[T]) -> T:
     return waiting.result()
 
 
+def in_main_thread() -> bool:
+    """Return whether this is the thread that cells run in."""
+    return threading.current_thread() is threading.main_thread()
+
+
+class Repeating:
+    """Something that is done again and again in a daemon thread, until it is stopped.
+
+    Args:
+        work: done first at once; returns the seconds until it is done again, or None for never.
+    """
+
+    def __init__(self, work: Callable[[], float | None]) -> None:
+        """Begin."""
+        self._work, self._stopped = work, threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bmad-monitor", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            wait_s = self._work()
+            if wait_s is None or self._stopped.wait(wait_s):
+                return
+
+    def stop(self) -> None:
+        """Do it no more; return once what is being done is done."""
+        self._stopped.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=GRACE_S)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it will be done again."""
+        return self._thread.is_alive() and not self._stopped.is_set()
+
+
 def nested_asyncio_library() -> str:
     """Return the name of the patch that `enable_nested_asyncio` would apply; empty if none fits."""
     if importlib.util.find_spec("nest_asyncio2"):

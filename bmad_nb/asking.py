@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 
 from bmad_nb import _loop, errors, grid, options
 from bmad_nb.errors import RunFailed, UsageProblem
 from bmad_nb.grading import Grading, rest_of
 from bmad_nb.options import Options
 from bmad_nb.results import Comparison, Result
+from bmad_nb.runs.background import Pending
 from bmad_nb.runs.batch import Batch
 from bmad_nb.scorers.choice import scorer_of
 from bmad_nb.scorers.judge import DEFAULT_RUBRIC
 
+R = TypeVar("R")
 _REFERENCE = "Give reference=, the right answer or a column of over."
 
 
@@ -31,7 +33,8 @@ class Asking(Grading):
                 `budget_usd`, `fresh` (ask anew although an answer is stored), `replay` (ask nobody:
                 what is stored or recorded answers, whatever `fresh` says), `images` (bytes or
                 paths), `output` (a JSON Schema or `{field: type}` that the answer must match; then
-                `result.output` is its value), and parameters such as `temperature`, `seed`,
+                `result.output` is its value), `background` (return a handle at once, whose `wait()`
+                or `await` gives the result), and parameters such as `temperature`, `seed`,
                 `max_tokens`.
 
         Raises:
@@ -39,7 +42,11 @@ class Asking(Grading):
             RunPaused: interrupted, or the budget did not allow the call.
             UnknownName: no such LLM or option.
         """
+        background = given.pop("background", False)
         batch = self._ask_batch(prompt, llm, given)
+        if background:
+            handle: Result = _pending(batch, _answer(batch))
+            return handle
         return self.wait(_answer(batch), batch)
 
     async def aask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
@@ -65,8 +72,12 @@ class Asking(Grading):
             RunPaused: interrupted, or stopped by the budget; finished answers are kept.
             UnknownName: no such LLM or option.
         """
+        background = given.pop("background", False)
         asked = options.read(prompt, llms, given)
         batch = self._batch("compare", asked)
+        if background:
+            handle: Comparison = _pending(batch, self._whole(batch, asked))
+            return handle
         result = self._checked(self.wait(_compared(batch), batch), asked)
         if asked.judge is None:
             return result
@@ -81,6 +92,15 @@ class Asking(Grading):
         if asked.judge is None:
             return result
         judged: Comparison = await self.ajudge(result, asked.judge, **self._judging(result, asked))
+        return judged
+
+    async def _whole(self, batch: Batch, asked: Options) -> Comparison:
+        """Compare on the engine's own loop; scores and judges are waited for in a thread."""
+        result = await asyncio.to_thread(self._checked, await _compared(batch), asked)
+        if asked.judge is None:
+            return result
+        judging = self._judging(result, asked)
+        judged: Comparison = await asyncio.to_thread(self.judge, result, asked.judge, **judging)
         return judged
 
     def _checked(self, result: Comparison, asked: Options) -> Comparison:
@@ -156,9 +176,16 @@ class Asking(Grading):
             above=self.budgets,
             schema=asked.output,
             scored=asked.scorer is None,
+            watched=self.watched,
         )
         self.progress = batch.progress
         return batch
+
+
+def _pending(batch: Batch, work: Coroutine[Any, Any, R]) -> Any:
+    """Begin a batch in the background."""
+    outcome, stop = _loop.engine_loop().submit(work)
+    return Pending(lambda: batch.run.run_id, batch.progress, outcome, stop)
 
 
 async def _answer(batch: Batch) -> Result:

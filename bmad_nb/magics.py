@@ -6,7 +6,7 @@ import ast
 import itertools
 import re
 import time
-from typing import Any
+from typing import Any, Self
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.magic import (
@@ -60,25 +60,20 @@ class BmadMagics(Magics):
         space = default_workspace()
         kind = "line" if cell is None else "cell"
         front = Front(space, kind, body=cell, names=names, say=print)  # type: ignore[arg-type]
-        space.on_tick = ticker = _Ticker(space) if is_live(shell) and cell is not None else None
-        if is_live(shell):
-            from bmad_nb.verbs.control import ask_here
-
-            space.on_question = ask_here
+        live = _Live(space, shell, front)
         try:
             if not is_live(shell):
                 _refuse_secret_parameters(shell)
             words = split(line, names)
-            result = call(front, words or ["--help"])
+            with live:
+                live.begin(silent=silent or "--json" in words)
+                result = call(front, words or ["--help"])
+                live.end(result)
         except BmadError as error:
             _keep_partial(shell, words, error)
             if not is_live(shell):
                 _show_whole(shell, error)
             raise
-        finally:
-            space.on_tick = space.on_question = None
-            if ticker is not None:
-                ticker.clear()
         shell.user_ns.update(front.bind)
         if isinstance(result, Json):
             print(result)
@@ -146,32 +141,60 @@ def _keep_partial(shell: Any, words: list[str], error: Any) -> None:
             shell.user_ns[name] = partial
 
 
-class _Ticker:
-    """Shows one line of progress while a cell waits, and takes it away at the end."""
+class _Live:
+    """What a cell with a person before it shows while it waits, and how it asks that person."""
 
-    def __init__(self, space: Any) -> None:
-        self._space = space
-        self._handle: Any = None
-        self._next = time.monotonic() + 0.5
+    def __init__(self, space: Any, shell: Any, front: Any) -> None:
+        self._space, self._shell, self._front = space, shell, front
+        self._cell: Any = None
 
-    def __call__(self) -> None:
-        now = time.monotonic()
-        if now < self._next:
+    def begin(self, *, silent: bool) -> None:
+        """Listen to the workspace; nothing is imported before something takes its time."""
+        if not is_live(self._shell):
             return
-        self._next = now + 0.2
-        bundle = {"text/plain": self._space.progress.line()}
-        if self._handle is None:
-            from IPython.display import display
+        from bmad_nb.live.mode import mode_of
+        from bmad_nb.verbs.control import ask_here
 
-            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        else:
-            self._handle.update(bundle, raw=True)
+        space = self._space
+        if silent or mode_of(getattr(self._shell, "kernel", None)) == "static":
+            space.on_question = ask_here
+            return
+        space.watched, space.on_wait = True, self._tick
+        space.on_question = self._asked
+        self._front.hold = self._hold
+        self._began = time.monotonic()
 
-    def clear(self) -> None:
-        if self._handle is not None:
-            from IPython.display import clear_output
+    def _tick(self, running: Any) -> None:
+        if self._cell is None:
+            if time.monotonic() - self._began < 0.3:
+                return
+            from bmad_nb.verbs.control import ask_here
+            from bmad_nb.widgets.cell import LiveCell
 
-            clear_output()  # type: ignore[no-untyped-call]
+            self._cell = LiveCell(self._space, lambda: self._shell.execution_count, ask_here)
+        self._cell.tick(running)
+
+    def _asked(self, question: Any) -> Any:
+        return None if self._cell is None else self._cell.question(question)
+
+    def _hold(self, stopped: Any) -> bool:
+        return self._cell is not None and bool(self._cell.hold(stopped))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Listen no more; of what was stopped, show what there is."""
+        space = self._space
+        space.on_wait = space.on_question = None
+        space.watched = False
+        self.end(getattr(error, "result", None))
+
+    def end(self, result: Any) -> None:
+        """Let what stays take the place of what was live."""
+        cell, self._cell = self._cell, None
+        if cell is not None:
+            cell.freeze(result)
 
 
 @context_matcher(identifier="bmad.magic")  # type: ignore[untyped-decorator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
@@ -19,6 +20,7 @@ from bmad_nb.plan import Plan, judges_of
 from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.routers.base import Router
 from bmad_nb.runs.adaptation import llm_seconds, order_of
+from bmad_nb.runs.background import BackgroundRun
 from bmad_nb.runs.execution import Execution
 from bmad_nb.runs.lessons import lessons
 from bmad_nb.runs.planned import Planned
@@ -87,6 +89,7 @@ class Running(Grading):
         resume: Literal["auto", "never"] = "auto",
         allow_python: bool = False,
         replay: bool = False,
+        background: bool = False,
     ) -> Run:
         """Run a workflow, or go on with the newest stopped run that is the same.
 
@@ -101,6 +104,8 @@ class Running(Grading):
             resume: `never` begins anew although an equal run was stopped.
             allow_python: lets a file's `python` tasks import and call what they name.
             replay: ask no LLM: what is stored or recorded answers. `python` tasks do run.
+            background: return at once; `run.wait()` or `await run` waits for the end. A question
+                to a person waits until it is answered, by a button or `approve`.
 
         Raises:
             DefinitionError: the definition is wrong.
@@ -110,9 +115,9 @@ class Running(Grading):
         """
         wishes = Wishes(inputs or {}, strategy, llms or {}, router, allow_python=allow_python)
         execution = self.prepared(
-            self._workflow(workflow), wishes, budget_usd, resume, replay=replay
+            self._workflow(workflow), wishes, budget_usd, resume, replay=replay, alone=background
         )
-        return self.wait(self._executed(execution), execution)
+        return self.alone(execution) if background else self.go(execution)
 
     async def arun(
         self, workflow: Definition, inputs: Mapping[str, Any] | None = None, **options: Any
@@ -136,6 +141,7 @@ class Running(Grading):
         allow_python: bool = False,
         answers: Mapping[str, str] | None = None,
         replay: bool = False,
+        background: bool = False,
     ) -> Run:
         """Go on with a run that was paused, failed, or whose process died.
 
@@ -149,6 +155,7 @@ class Running(Grading):
             allow_python: as in `run`; a run that was allowed stays so.
             answers: by task, what a person answers where a `human` fallback waits for it.
             replay: as in `run`.
+            background: as in `run`.
 
         Raises:
             UnknownRun: there is none.
@@ -157,9 +164,9 @@ class Running(Grading):
         """
         execution = self.resumption(
             run_id, budget_usd, definition=definition, allow_python=allow_python, answers=answers,
-            replay=replay,
+            replay=replay, alone=background,
         )  # fmt: skip
-        return self.go(execution)
+        return self.alone(execution) if background else self.go(execution)
 
     def resumption(
         self,
@@ -170,6 +177,7 @@ class Running(Grading):
         allow_python: bool = False,
         answers: Mapping[str, str] | None = None,
         replay: bool = False,
+        alone: bool = False,
     ) -> Execution:
         """Return how a run would go on; its `changes` say what is kept. See `resume`."""
         run = self.store.run(run_id)
@@ -179,13 +187,22 @@ class Running(Grading):
         if known is not None:
             below = {known.id: known, **below}
         return resumed(
-            run, self.around(replay=replay), flow, below, budget_usd,
+            run, self.around(replay=replay, alone=alone), flow, below, budget_usd,
             allow_python=allow_python, answers=answers,
         )  # fmt: skip
 
     def go(self, execution: Execution) -> Run:
         """Run what `resumption` returned."""
         return self.wait(self._executed(execution), execution)
+
+    def alone(self, execution: Execution) -> BackgroundRun:
+        """Run it in the background; return once it is stored that it began."""
+        outcome, stop = _loop.engine_loop().submit(self._executed(execution))
+        while not (execution.begun or outcome.done()):
+            concurrent.futures.wait([outcome], timeout=0.02)
+        if not execution.begun:
+            outcome.result()  # raises what kept it from beginning
+        return BackgroundRun(execution.run.run_id, self, execution.progress, outcome, stop)
 
     def _workflow(self, definition: Definition) -> Workflow:
         """Return a checked workflow.
@@ -266,11 +283,11 @@ class Running(Grading):
                         todo.append(sub)
         return found
 
-    def around(self, *, replay: bool = False) -> Lent:
-        """Return what this workspace lends to a run."""
+    def around(self, *, replay: bool = False, alone: bool = False) -> Lent:
+        """Return what this workspace lends to a run; `alone` it waits for people by itself."""
         return Lent(
             self.store, self.llms(replay=replay), self.settings.engine, self.budgets,
-            waits=self.on_question is not None,
+            waits=alone or self.on_question is not None, watched=alone or self.watched,
         )  # fmt: skip
 
     def prepared(
@@ -281,6 +298,7 @@ class Running(Grading):
         resume: str,
         *,
         replay: bool = False,
+        alone: bool = False,
     ) -> Execution:
         """Return a run that is ready to go, new or taken up again; nothing is written yet.
 
@@ -300,7 +318,7 @@ class Running(Grading):
         )
         functions = functions_of(flow, below)
         earlier: Any = "auto" if resume == "auto" else None
-        around = self.around(replay=replay)
+        around = self.around(replay=replay, alone=alone)
         return Execution(
             flow, wishes, around, budget_usd=limit, functions=functions, earlier=earlier
         )

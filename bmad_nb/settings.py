@@ -102,7 +102,9 @@ class EndpointSettings(_Strict):
     api_key: str | None = Field(None, description="reference to the key: env:NAME")
     models: tuple[str, ...] = Field((), description="model names; empty means any name is tried")
     allow_http: bool = Field(default=False, description="plain http to another machine")
-    stream: bool = Field(default=False, description="ask for answers piece by piece")
+    stream: bool | None = Field(
+        default=None, description="ask for answers piece by piece; unset, where somebody watches"
+    )
     structured: Literal["json_schema", "json_object", "prompt"] = Field(
         "json_schema", description="how an OpenAI-compatible server is told a JSON Schema"
     )

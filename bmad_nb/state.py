@@ -56,19 +56,24 @@ def fold(events: Iterable[Event]) -> RunState:
     """Return the state of a run after `events`, in their order."""
     state = RunState()
     for event in events:
-        match event:
-            case RunStarted(run=run):
-                state.run, state.status, state.reason = run, "running", ""
-                state.is_pausing = False
-            case CallIntended(call=call) | CallEnded(call=call):
-                state.calls[call.call_id] = call
-            case TaskEnded(task=task):
-                state.tasks[task.task] = task
-            case RunEnded(status=status, reason=reason, outputs=outputs):
-                state.status, state.reason, state.outputs = status, reason, outputs
-            case _:
-                _told(state, event)
+        advance(state, event)
     return state
+
+
+def advance(state: RunState, event: Event) -> None:
+    """Take one more event into a state: the step of which `fold` is the whole."""
+    match event:
+        case RunStarted(run=run):
+            state.run, state.status, state.reason = run, "running", ""
+            state.is_pausing = False
+        case CallIntended(call=call) | CallEnded(call=call):
+            state.calls[call.call_id] = call
+        case TaskEnded(task=task):
+            state.tasks[task.task] = task
+        case RunEnded(status=status, reason=reason, outputs=outputs):
+            state.status, state.reason, state.outputs = status, reason, outputs
+        case _:
+            _told(state, event)
 
 
 def _told(state: RunState, event: Event) -> None:

@@ -34,9 +34,9 @@ FLOORS = (
     "answers consensus routers scorers store",
     "patterns assigning collaborating modifiers planner grid jury columns learning frames calls steps",
     "engine forecast charts",
-    "tracing results runs grading asking running question steering workspace original lab",
+    "tracing results runs live grading asking running question steering workspace original lab",
     "verbs",
-    "magics cli __main__ __init__",
+    "widgets magics cli __main__ __init__",
 )
 """From the ground up; on a floor, a module imports only from those to its left."""
 APART = ("_files", "_functions", "_loop", "_assets", "_nearest")
@@ -51,7 +51,7 @@ HOMES = {
     "pandas": ("frames", "charts", "lab", "verbs/checks", "verbs/probing", "cli"),
     "plotly": ("charts",),
     "papermill": ("verbs/tour",),
-    "IPython": ("magics",),
+    "IPython": ("magics", "widgets"),
     "nest_asyncio": ("_loop",),
     "nest_asyncio2": ("_loop",),
     "networkx": (),
@@ -60,6 +60,9 @@ HOMES = {
     "ruamel": ("documents",),
     "jsonschema": (),
     "click": ("verbs",),
+    "ipywidgets": ("widgets",),
+    "anywidget": ("widgets",),
+    "traitlets": ("widgets",),
 }
 """The modules and families in which a heavy library may be imported."""
 ONLY_TYPES = {"pandas": ("workspace", "results", "runs")}
@@ -499,6 +502,94 @@ def test_a_heavy_library_outside_of_its_home_is_found(path: str, source: str) ->
     """Planted: an import elsewhere is found, and one for types where only types are allowed."""
     assert 1 == len(homeless(path, source))
     assert [] == homeless("workspace.py", "if TYPE_CHECKING:\n    import pandas")
+
+
+WIDGETS = ROOT / "widgets"
+
+
+def widget_stems(browser: Iterable[str], python: dict[str, str]) -> set[str]:
+    """Return the stems of widgets with a browser half: of their modules, and of `_esm` in Python."""
+    return set(browser) | {stem for stem, source in python.items() if "_esm" in source}
+
+
+def missing_places(stem: str, root: Path) -> list[str]:
+    """Return which of its four files a widget lacks."""
+    places = (
+        f"widgets/{stem}.js", f"bmad_nb/widgets/{stem}.py", f"tests/widgets/test_{stem}.py",
+        f"tests/widgets/{stem}.test.mjs",
+    )  # fmt: skip
+    return [each for each in places if not (root / each).is_file()]
+
+
+def test_each_widget_stands_in_its_four_places() -> None:
+    """A widget has a browser half, a Python half, and a test of each, under one stem."""
+    python = {path.stem: path.read_text("utf-8") for path in PACKAGE.glob("widgets/*.py")}
+    stems = widget_stems((path.stem for path in WIDGETS.glob("*.js")), python)
+    assert [] == [each for stem in sorted(stems) for each in missing_places(stem, ROOT)]
+
+
+def test_a_missing_place_of_a_widget_is_found(tmp_path: Path) -> None:
+    """Planted: a widget that only Python knows has three files too few."""
+    assert {"a", "b"} == widget_stems(["a"], {"b": "_esm = 1", "base": "x = 1"})
+    (tmp_path / "widgets").mkdir()
+    (tmp_path / "widgets" / "a.js").write_text("")
+    assert [
+        "bmad_nb/widgets/a.py", "tests/widgets/test_a.py", "tests/widgets/a.test.mjs"
+    ] == missing_places("a", tmp_path)  # fmt: skip
+
+
+_MARKUP = re.compile(
+    r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|DOMParser|setHTML\w*"
+    r"|parseHTML\w*|srcdoc|document\s*\.\s*write\w*|eval|Function|fetch|XMLHttpRequest|WebSocket"
+    r"|EventSource|sendBeacon|importScripts|localStorage|sessionStorage|cookie"
+    r"|window\s*\.\s*open|location)\b|\bimport\s*\(|\bset(?:Timeout|Interval)\s*\(\s*[\"'`]"
+)
+"""What an ES module of ours never names: markup from text, code from text, the network, storage."""
+
+
+def unsafe_script(source: str) -> list[str]:
+    """Return what a module names that it must not; comments are no exception."""
+    return [found[0] for found in _MARKUP.finditer(source)]
+
+
+@pytest.mark.parametrize("path", sorted(WIDGETS.rglob("*.js")), ids=lambda path: path.name)
+def test_a_module_makes_nothing_from_text(path: Path) -> None:
+    """No ES module makes markup or code from text, opens a connection or keeps anything."""
+    assert [] == unsafe_script(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "el.innerHTML = x", "el.outerHTML += x", "el.insertAdjacentHTML('beforeend', x)", "eval(x)",
+        "new Function(x)", "document.write(x)", "import('./x.js')", "fetch(u)", "el.srcdoc = x",
+        "setTimeout('x()', 1)", "new DOMParser()", "new WebSocket(u)", "window.open(u)",
+        "localStorage.x = 1", "range.createContextualFragment(x)", "location = u",
+    ],
+)  # fmt: skip
+def test_an_unsafe_script_is_found(source: str) -> None:
+    """Planted: each of the unsafe things is found."""
+    assert 1 <= len(unsafe_script(source))
+    assert [] == unsafe_script("el.textContent = x; functionality(evaluated)")
+
+
+def foreign_style(source: str) -> list[str]:
+    """Return what a style sheet takes from elsewhere."""
+    return re.findall(r"@import\b|url\(|https?:|expression\(", source)
+
+
+@pytest.mark.parametrize("path", sorted(WIDGETS.rglob("*.css")), ids=lambda path: path.name)
+def test_a_style_takes_nothing_from_elsewhere(path: Path) -> None:
+    """No style sheet imports another or names an address."""
+    assert [] == foreign_style(path.read_text("utf-8"))
+    assert ["@import", "url(", "https:"] == foreign_style("@import 'a'; b{c:url(https://d)}")
+
+
+def test_the_widgets_are_no_package() -> None:
+    """The folder of the browser halves cannot be imported, and holds modules and styles only."""
+    files = [path for path in WIDGETS.rglob("*") if path.is_file()]
+    assert files
+    assert {".js", ".css"} == {path.suffix for path in files}
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -16,37 +16,11 @@ import pytest
 
 from bmad_nb.llms import local, weights
 from tests.kernel import MIME, ROOT, clean_environment
+from tests.shut import hook
 
 COLLABORATION = ROOT / "notebooks" / "03_collaboration.ipynb"
 SCORING = ROOT / "notebooks" / "04_scoring.ipynb"
 QUICKSTART = ROOT / "notebooks" / "00_quickstart.ipynb"
-SHUT = '''
-"""Loaded by every Python process of the test: refuses whatever leaves this machine."""
-import os, sys
-
-def _note(kind, what):
-    line = f"{kind} {os.getpid()} {what!r}\\n".encode()
-    descriptor = os.open(os.environ["NET_RECORD"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(descriptor, line)
-    os.close(descriptor)
-
-def _is_here(host):
-    host = host.decode() if isinstance(host, bytes) else host
-    return host in (None, "", "localhost", "::1", "::", "0.0.0.0") or host.startswith("127.")
-
-def _hook(event, args):
-    if event in ("socket.connect", "socket.sendto"):
-        address = args[1]
-        if isinstance(address, tuple) and not _is_here(address[0]):
-            _note("refused", address)
-            raise PermissionError(f"The network is shut: {address}")
-    elif event in ("socket.getaddrinfo", "socket.gethostbyname") and not _is_here(args[0]):
-        _note("refused", args[0])
-        raise PermissionError(f"The network is shut: {args[0]}")
-
-sys.addaudithook(_hook)
-_note("watching", sys.orig_argv)
-'''
 
 
 class Shut:
@@ -56,9 +30,7 @@ class Shut:
         """Write the hook, and nothing else."""
         self.folder = folder
         self._record = folder / "net.txt"
-        self._hook = folder / "hook"
-        self._hook.mkdir()
-        (self._hook / "sitecustomize.py").write_text(SHUT)
+        self._hook = hook(folder)
 
     def run(self, *command: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a Python command line under the hook."""

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import bmad_nb
+from bmad_nb import _assets
 from bmad_nb.workspace import Workspace
 from tests.kernel import ROOT, clean_environment
 
@@ -44,6 +45,7 @@ outputs:
 SCRIPT = """
 import json, sys
 import bmad_nb
+from bmad_nb import _assets
 run = bmad_nb.Workspace().run("sums.yaml", {"left": 5})
 print(json.dumps({
     "file": bmad_nb.__file__, "path": sys.path, "status": run.status, "outputs": dict(run.outputs),
@@ -112,14 +114,21 @@ def expected() -> set[str]:
     """Return the files that a wheel of this checkout must have."""
     files = (path.relative_to(ROOT) for path in PACKAGE.rglob("*") if path.is_file())
     ours = {str(f) for f in files if not any(p.startswith((".", "__pycache__")) for p in f.parts)}
-    return ours | {f"bmad_nb/_shared/notebooks/{p.name}" for p in ROOT.glob("notebooks/*.ipynb")}
+    shared = (
+        *ROOT.glob("notebooks/*.ipynb"),
+        *ROOT.glob("widgets/**/*.js"),
+        *ROOT.glob("widgets/**/*.css"),
+    )
+    return ours | {f"bmad_nb/_shared/{path.relative_to(ROOT)}" for path in shared}
 
 
 def test_the_wheel_has_all_of_the_package_and_nothing_else(installed: Installed) -> None:
-    """The wheel has every file of the package and every notebook; no tests, no .pth."""
+    """The wheel has every file of the package, every notebook and widget; no tests, no .pth."""
     names = set(zipfile.ZipFile(installed.wheel).namelist())
     assert set() == expected() - names
     assert {"bmad_nb/py.typed", "bmad_nb/_shared/notebooks/00_quickstart.ipynb"} <= names
+    assert "bmad_nb/_shared/widgets/lib/dom.js" in names
+    assert [] == [name for name in names if name.endswith((".test.mjs", ".mjs"))]
     schema = "bmad_nb/workflow/workflow.schema.json"
     assert (schema in names) == (ROOT / schema).is_file()
     assert [] == foreign(names)
@@ -160,3 +169,14 @@ def test_the_installed_command_line_works(installed: Installed, ws: Workspace) -
     where = "from bmad_nb import _assets; print(_assets.notebook('00_quickstart.ipynb'))"
     notebook = installed.site / "bmad_nb" / "_shared" / "notebooks" / "00_quickstart.ipynb"
     assert f"{notebook}\n" == installed.run("python", "-c", where)
+
+
+def test_the_installed_wheel_finds_every_widget(installed: Installed) -> None:
+    """Outside of the checkout each widget is linked from the wheel's own files, to the same text."""
+    names = sorted(path.stem for path in (ROOT / "widgets").glob("*.js"))
+    code = (
+        "import json\nfrom bmad_nb import _assets\n"
+        f"print(json.dumps({{n: [_assets.esm(n), _assets.css(n)] for n in {names}}}))"
+    )
+    found = json.loads(installed.run("python", "-c", code))
+    assert {name: [_assets.esm(name), _assets.css(name)] for name in names} == found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -22,6 +23,7 @@ from bmad_nb.messages import Completion, Request, Usage, defect_of
 from bmad_nb.plan_parts import Retries
 
 Now = Callable[[], str]
+Heard = Callable[[str], None]
 ONCE = Retries()
 """No further attempt."""
 
@@ -54,16 +56,6 @@ class Gate(Protocol):
         ...
 
 
-class OpenGate:
-    """A gate for what needs no pacing."""
-
-    async def enter(self, tokens: int) -> None:
-        """Let through at once."""
-
-    def leave(self, turn: Any, error: BaseException | None, tokens: int | None) -> None:
-        """Take no note."""
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ask:
     """One call to be made."""
@@ -86,6 +78,8 @@ class Ask:
     """Returns what is to be committed together with the outcome."""
     is_usable: Callable[[CallRow], bool] = lambda _row: True
     """Returns whether a stored answer of another run may serve."""
+    stream: Callable[[Request, Heard], Awaitable[Completion]] | None = None
+    """Asks the LLM and is told each piece of the answer; None where it gives it in one."""
     hedge_s: float | None = None
     """Seconds after which it is sent once more beside the first; None is never."""
 
@@ -107,6 +101,7 @@ class Calls:
         limit: most calls of a batch in flight at a time.
         progress: told of each row as it changes.
         retries: when a call of a batch is made again.
+        hear: told by call of each piece of an answer; None asks for whole answers.
     """
 
     def __init__(
@@ -117,10 +112,11 @@ class Calls:
         limit: int,
         progress: Progress,
         retries: Retries = ONCE,
+        hear: Callable[[str, str], None] | None = None,
     ) -> None:
         """Start nothing yet."""
         self.journal, self._now, self._progress = journal, now, progress
-        self._retries = retries
+        self._retries, self._hear = retries, hear
         self._errors: dict[str, LLMError] = {}
         self._slots = asyncio.Semaphore(limit)
         self._first: dict[str, asyncio.Future[CallRow]] = {}
@@ -348,7 +344,11 @@ class Calls:
     async def _complete(self, ask: Ask) -> Completion:
         try:
             async with asyncio.timeout(ask.timeout_s):
-                completion = await ask.complete(ask.request)
+                if self._hear is None or ask.stream is None:
+                    completion = await ask.complete(ask.request)
+                else:
+                    hear = functools.partial(self._hear, ask.row.call_id)
+                    completion = await ask.stream(ask.request, hear)
         except LLMError:
             raise
         except asyncio.CancelledError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bmad_nb.calls.breaker import Breaker, of_the_endpoint
 from bmad_nb.errors import LLMError, QuotaExhausted, RateLimited
@@ -35,6 +35,16 @@ DECLARED = 0.98
 """Share of a declared limit that is used; clocks differ."""
 _KNOWN = 8
 """Answers from which a rate is reckoned."""
+
+
+class OpenGate:
+    """A gate for what needs no pacing."""
+
+    async def enter(self, tokens: int) -> None:
+        """Let through at once."""
+
+    def leave(self, turn: Any, error: BaseException | None, tokens: int | None) -> None:
+        """Take no note."""
 
 
 class Spacing:

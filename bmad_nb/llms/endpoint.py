@@ -67,7 +67,8 @@ class Endpoint:
         wire: how it writes; says which header carries the key.
         key: sent in that header and nowhere else; None sends no such header.
         deadlines: how long it may take.
-        stream: ask for streams wherever an answer is wanted.
+        stream: ask for streams wherever an answer is wanted; False asks for none even where
+            somebody watches, None only there.
 
     Raises:
         SettingsError: the base URL cannot be used.
@@ -81,7 +82,7 @@ class Endpoint:
         key: Secret | None = None,
         *,
         deadlines: Deadlines | None = None,
-        stream: bool = False,
+        stream: bool | None = None,
     ) -> None:
         """Keep the settings; nothing is opened."""
         self.name, self.wire, self.stream = name, wire, stream

@@ -35,12 +35,15 @@ class HttpLLM:
                 `usage` and `text` hold what came before it failed.
         """
         if self.endpoint.stream:
-            return await self.stream(request, lambda _piece: None)
+            return await self._streamed(request, lambda _piece: None)
+        return await self._in_one_piece(request)
+
+    async def _in_one_piece(self, request: Request) -> Completion:
         saying = Saying(self.card.id)
         return self._whole(await self._send(request, saying, stream=False), saying)
 
     async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
-        """Answer `request` piece by piece.
+        """Answer `request` piece by piece, unless the endpoint is set not to stream.
 
         Args:
             request: the question.
@@ -50,6 +53,11 @@ class HttpLLM:
             StreamCut: it ended before it was whole.
             LLMError: as in `complete`.
         """
+        if self.endpoint.stream is False:
+            return await self._in_one_piece(request)
+        return await self._streamed(request, on_text)
+
+    async def _streamed(self, request: Request, on_text: Callable[[str], None]) -> Completion:
         saying = Saying(self.card.id)
         firsts: list[float] = []
 

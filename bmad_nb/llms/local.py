@@ -29,7 +29,7 @@ from typing import IO, TYPE_CHECKING, Any
 from bmad_nb.errors import ConnectionFailed, LLMError, LocalModelUnavailable
 from bmad_nb.llms.base import Card
 from bmad_nb.llms.weights import EmbeddedModel, Progress, install, model_of
-from bmad_nb.messages import FREE, Completion, Request, Scalar
+from bmad_nb.messages import FREE, Completion, Request
 from bmad_nb.secrets import Secret
 
 if TYPE_CHECKING:
@@ -119,20 +119,27 @@ class LocalLLM:
             LocalModelUnavailable: the model cannot run here, or its weights cannot be had.
             LLMError: the call brought no usable answer.
         """
+        return await self.stream(request)
+
+    async def stream(self, request: Request, on_text: Any = None) -> Completion:
+        """Answer `request` as `complete` does, piece by piece where somebody hears them."""
         if self.card.missing:
             raise LocalModelUnavailable(
                 f"{self.card.id} cannot run here: {self.card.missing}.",
                 llm=self.card.id,
                 hint=self.card.remedy,
             )
-        seeded = dataclasses.replace(request, params=_with_seed(request))
+        seed = dict(request.params).get("seed", DEFAULT_SEED)
+        if isinstance(seed, int):  # llama.cpp takes -1 for "any"
+            own = {**dict(request.params), "seed": (seed + request.sample) % 2**31}
+            request = dataclasses.replace(request, params=tuple(sorted(own.items())))
         llm, child = await self._client()
         try:
-            return await llm.complete(seeded)
+            return await (llm.stream(request, on_text) if on_text else llm.complete(request))
         except ConnectionFailed:  # it was killed or went idle at this moment; asking again is free
             await asyncio.to_thread(child.ends_within, 0.5)
         llm, _ = await self._client()
-        return await llm.complete(seeded)
+        return await (llm.stream(request, on_text) if on_text else llm.complete(request))
 
     async def request_count(self) -> int | None:
         """Return how many requests the child has counted since it started; None without a child."""
@@ -174,14 +181,6 @@ class LocalLLM:
         if asked is not None:
             await asked[1].aclose()  # what is still in flight there fails and is asked again
         return llm, child
-
-
-def _with_seed(request: Request) -> tuple[tuple[str, Scalar], ...]:
-    params = dict(request.params)
-    seed = params.get("seed", DEFAULT_SEED)
-    if isinstance(seed, int):
-        params["seed"] = (seed + request.sample) % 2**31  # llama.cpp takes -1 for "any"
-    return tuple(sorted(params.items()))
 
 
 class _Host:

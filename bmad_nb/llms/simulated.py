@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import dataclasses
 import json
 import operator
 import random
@@ -164,6 +165,26 @@ class SimulatedLLM:
         chance = random.Random(request.key)  # noqa: S311  (a simulation, and it must repeat)
         latency_s = self.persona.latency_s * chance.lognormvariate(0.0, 0.25)
         await asyncio.sleep(latency_s)
+        return self._completion(request, chance, latency_s)
+
+    async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
+        """Answer as `complete` does, in pieces over the planted time, a third of it before.
+
+        Raises:
+            ServerFailed: for the planted share of requests.
+        """
+        chance = random.Random(request.key)  # noqa: S311  (as above)
+        latency_s = self.persona.latency_s * chance.lognormvariate(0.0, 0.25)
+        await asyncio.sleep(latency_s / 3)
+        made = self._completion(request, chance, latency_s)
+        steps = max(1, min(20, len(made.text) // 4))
+        size = -(-len(made.text) // steps)
+        for step in range(steps):
+            on_text(made.text[step * size : (step + 1) * size])
+            await asyncio.sleep(latency_s * 2 / 3 / steps)
+        return dataclasses.replace(made, first_token_s=latency_s / 3)
+
+    def _completion(self, request: Request, chance: random.Random, latency_s: float) -> Completion:
         if self._fails(request, chance.random()):
             raise ServerFailed(
                 f"{self.card.id} failed, as simulated (HTTP 503).",

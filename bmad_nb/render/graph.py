@@ -118,21 +118,26 @@ def _tip(node: GraphNode, needs: Sequence[str], *, states: bool) -> str:
 
 def _edge(edge: tuple[str, str], way: Sequence[Point], *, dashed: bool) -> Html:
     """Return a line with its head; inside the columns it is straight, between them it bends."""
+    end_x, end_y = way[-1]
+    needed, needing = (cut(each, 200) for each in edge)
+    line: dict[str, str | float] = {"fill": "none", "stroke": GREY, "stroke_width": 1.4}
+    return tag(
+        "g", tag("title", f"{needing} needs {needed}"),
+        shape("path", d=bent(way), **line, **({"stroke_dasharray": "4 4"} if dashed else {})),
+        shape("path", d=f"M{end_x - 7:.0f} {end_y - 4:.0f} L{end_x - 1:.0f} {end_y:.0f} "
+              f"L{end_x - 7:.0f} {end_y + 4:.0f}", stroke_linejoin="round", **line),
+    )  # fmt: skip
+
+
+def bent(way: Sequence[Point]) -> str:
+    """Return the path of a line as SVG writes it."""
     path = [f"M{way[0][0]:.0f} {way[0][1]:.0f}"]
     for (x1, y1), (x2, y2) in pairwise(way):
         middle = (x1 + x2) / 2
         straight = y1 == y2 and x1 < x2
         bend = f"C{middle:.0f} {y1:.0f} {middle:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"
         path.append(f"L{x2:.0f} {y2:.0f}" if straight else bend)
-    end_x, end_y = way[-1]
-    needed, needing = (cut(each, 200) for each in edge)
-    line: dict[str, str | float] = {"fill": "none", "stroke": GREY, "stroke_width": 1.4}
-    return tag(
-        "g", tag("title", f"{needing} needs {needed}"),
-        shape("path", d=" ".join(path), **line, **({"stroke_dasharray": "4 4"} if dashed else {})),
-        shape("path", d=f"M{end_x - 7:.0f} {end_y - 4:.0f} L{end_x - 1:.0f} {end_y:.0f} "
-              f"L{end_x - 7:.0f} {end_y + 4:.0f}", stroke_linejoin="round", **line),
-    )  # fmt: skip
+    return " ".join(path)
 
 
 def _box(

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from bmad_nb.budget import Level, Purse
-from bmad_nb.calls.calls import Ask, Gate, OpenGate
-from bmad_nb.calls.pacing import GATES
+from bmad_nb.calls.calls import Ask, Gate
+from bmad_nb.calls.pacing import GATES, OpenGate
 from bmad_nb.errors import AuthenticationFailed
 from bmad_nb.events import CallEnded, CallRow, RunEnded
 from bmad_nb.llms.base import LLM
@@ -65,6 +65,7 @@ def ask_of(
         row=row,
         request=request,
         complete=_asking(llm),
+        stream=None if card.missing else getattr(llm, "stream", None),
         cost=price.cost if price else lambda _usage: None,
         score=_score if scored else _unscored,
         purse=Purse(levels, card.id, price),

@@ -51,6 +51,7 @@ class Batch:
         above: budgets over this run's own, by whether the money is simulated.
         schema: JSON Schema that the answers were asked to match.
         scored: answers are compared with their references as they come.
+        watched: somebody sees answers as they come.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class Batch:
         above: Mapping[bool, Budget],
         schema: Mapping[str, Any] | None = None,
         scored: bool = True,
+        watched: bool = False,
     ) -> None:
         """Start nothing yet."""
+        self._watched = watched
         self.cells = cells
         self.progress = Progress(len(cells))
         self._fresh, self._replay = fresh, replay
@@ -103,6 +106,7 @@ class Batch:
             limit=self._settings.max_concurrent_tasks,
             progress=self.progress,
             retries=Retries(self._settings.retry_attempts + 1, causes=PASSING),
+            hear=self.progress.said if self._watched else None,
         )
         beginning = asyncio.ensure_future(self._begin())
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bmad_nb.events import TaskRow
@@ -18,7 +18,7 @@ def graph_of(
 ) -> GraphView:
     """Return the graph of a run, or of a plan where there is no state yet."""
     running = {c.task for c in state.calls.values() if c.state == "in_flight"} if state else set()
-    nodes = tuple(_node(step, rows.get(step["id"]), running) for step in steps)
+    nodes = tuple(node_of(step, rows.get(step["id"]), running) for step in steps)
     edges = tuple((need, step["id"]) for step in steps for need in step["needs"])
     title = name or (state.run.workflow if state and state.run else "")
     return GraphView(title, nodes, edges)
@@ -40,7 +40,8 @@ def _notes(step: Mapping[str, Any]) -> list[str]:
     return said + ([f"checks: {step['checks']}"] if step.get("checks") else [])
 
 
-def _node(step: Mapping[str, Any], row: TaskRow | None, running: set[str]) -> GraphNode:
+def node_of(step: Mapping[str, Any], row: TaskRow | None, running: Collection[str]) -> GraphNode:
+    """Return one task as it is drawn: in its own state, or running where calls of it are."""
     note = ", ".join(_notes(step))
     if row is not None:
         note = row.error_kind or (row.when if row.state == "skipped" else "")

@@ -324,7 +324,8 @@ class Execution(Steered):
         # the engine's own slots are the ones that count
         most = max((step.repeat.most for step in self.plan.steps if step.repeat), default=0)
         limit = max(1, most, len(self.plan.steps))
-        self._calls = Calls(store, now_utc, limit=limit, progress=self._note)
+        hear = self.progress.said if self._around.watched else None
+        self._calls = Calls(store, now_utc, limit=limit, progress=self._note, hear=hear)
         around = Around(run_id, self._calls, tools, store, now_utc, self._told)
         return Tasks(around, self._names())
 

@@ -61,6 +61,10 @@ class Home:
             self.catalog = self.catalog.replaying()
         limit = None if budget_usd is None else parse_usd(budget_usd)
         self.budgets = {simulated: Budget(limit) for simulated in (False, True)}
+        self.watched = False
+        """Whether somebody sees answers as they come: then they are asked for piece by piece."""
+        self.on_wait: Callable[[Running], None] | None = None
+        """Called as `on_tick` is, with the run that is waited for; shows it."""
         self.on_tick: Callable[[], None] | None = None
         """Called about ten times a second while a blocking call waits; shows progress."""
         self.on_question: Callable[[TaskAsked], Mapping[str, Any] | None] | None = None
@@ -80,8 +84,12 @@ class Home:
 
     def _tick(self, running: Running) -> None:
         """Show how far it is, and ask the person who waits here what the run wants to know."""
+        if not _loop.in_main_thread():
+            return  # work of the background shows nothing in the cell that runs now
         if self.on_tick is not None:
             self.on_tick()
+        if self.on_wait is not None:
+            self.on_wait(running)
         for question in running.questions if self.on_question else ():
             answer = self.on_question(question) if self.on_question else None
             if answer is not None:

@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from decimal import Decimal
 
 from bmad_nb.events import CallRow, TaskRow
+
+TAIL = 600
+"""Characters of an answer on its way that are kept: its visible end."""
+
+
+@dataclass(slots=True)
+class Column:
+    """What one column of a comparison has done so far."""
+
+    simulated: bool = False
+    done: int = 0
+    failed: int = 0
+    text: str = ""
+    """The newest answer's beginning, or what went wrong."""
+    running: str = ""
+    """The newest call on its way; empty if none is."""
+
+    def ended(self, row: CallRow) -> None:
+        """Take note of a call that has an outcome."""
+        answered = row.state == "answered"
+        self.done += answered
+        self.failed += not answered
+        self.text = (row.text or "" if answered else f"{row.error_kind}: {row.error}")[:TAIL]
+        self.running = "" if self.running == row.call_id else self.running
 
 
 class Progress:
@@ -22,6 +47,10 @@ class Progress:
         self.note = ""
         self.done = 0
         self.running: dict[str, CallRow] = {}
+        self.texts: dict[str, str] = {}
+        """The end of what calls on their way have said so far, by call."""
+        self.columns: dict[str, Column] = {}
+        """What each LLM has done, by its column in a comparison."""
         self.spent_usd = Decimal(0)
         """Known cost in US dollars, simulated money left out."""
         self.limit_usd: Decimal | None = None
@@ -29,12 +58,20 @@ class Progress:
 
     def __call__(self, row: CallRow) -> None:
         """Take note of a call."""
+        column = self.columns.setdefault(row.label, Column(row.simulated))
         if row.state == "in_flight":
             self.running[row.call_id] = row
+            column.running = row.call_id
             return
         self.running.pop(row.call_id, None)
+        self.texts.pop(row.call_id, None)
+        column.ended(row)
         self.done += self.unit == "answers"
         self.spent_usd += row.cost_usd if row.cost_usd and not row.simulated else 0
+
+    def said(self, call_id: str, piece: str) -> None:
+        """Take note of a piece of an answer that is on its way."""
+        self.texts[call_id] = (self.texts.get(call_id, "") + piece)[-TAIL:]
 
     def task(self, row: TaskRow) -> None:
         """Take note of a task that has an outcome."""

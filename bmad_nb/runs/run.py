@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from decimal import Decimal
@@ -19,9 +18,8 @@ from bmad_nb.render.run import RunView
 from bmad_nb.results import MIME, MIME_VERSION
 from bmad_nb.runs.drawing import graph_of
 from bmad_nb.runs.earlier import active_s
-from bmad_nb.state import RunState, fold
+from bmad_nb.runs.followed import Followed
 from bmad_nb.store.journal import Store
-from bmad_nb.store.stamped import Stamped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +30,7 @@ _MOST_TEXT = 64_000
 """Characters of outputs that go into the machine-readable form."""
 
 
-class Run:
+class Run(Followed):
     """One run of a workflow.
 
     `run.outputs` has the workflow's outputs, `run.tasks` a row per task, `run.calls` a row per LLM
@@ -46,23 +44,10 @@ class Run:
 
     def __init__(self, store: Store, run_id: str, home: Any = None) -> None:
         """Read nothing yet."""
-        self._store, self._home = store, home
-        self.id = run_id
+        super().__init__(store, run_id)
+        self._home = home
         self.name = "r"
         """The variable that the card's own examples speak of."""
-
-    @functools.cached_property
-    def _stamped(self) -> list[Stamped]:
-        return self._store.events(self.id)
-
-    @functools.cached_property
-    def state(self) -> RunState:
-        """The state that its events fold to."""
-        state = fold(each.event for each in self._stamped)
-        row = self._store.run(self.id)
-        if row.status == "interrupted":
-            state.status = "interrupted"
-        return state
 
     @property
     def run(self) -> RunRow:

@@ -64,6 +64,8 @@ class Lent:
     """Budgets over this run's own, by whether the money is simulated."""
     waits: bool = False
     """Whether somebody may answer a question while a run goes on."""
+    watched: bool = False
+    """Whether somebody sees answers as they come."""
 
 
 @dataclass(frozen=True, slots=True)

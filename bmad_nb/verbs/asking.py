@@ -21,9 +21,11 @@ from bmad_nb.verbs.base import (
     out_option,
     pair,
     param_option,
+    refuse_background,
     replay_option,
     shown,
 )
+from bmad_nb.verbs.wishes import background_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,6 +58,7 @@ def asking_options(command: F) -> F:
         click.option("--max-tokens", type=int, help="most tokens of an answer"),
         click.option("--seed", type=int, help="seed of the sampling, where a backend has one"),
         json_option,
+        background_option,
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -112,6 +115,8 @@ def _asked(
 ) -> Any:  # fmt: skip
     out, as_json = options.pop("out"), options.pop("as_json")
     inputs = {**front.names, **dict(pair(text) for text in options.pop("params"))}
+    if options["background"]:
+        refuse_background(front)
     options["budget_usd"] = options.pop("budget")
     options["images"] = list(options["images"]) or None
     options["output"] = schema_of(options.pop("schema"))

@@ -49,8 +49,23 @@ class Front:
     """Variables that holes and `--over` can name."""
     bind: dict[str, Any] = field(default_factory=dict)
     """What `-o NAME` wants bound, filled by the verb."""
+    hold: Callable[[Any], bool] | None = None
+    """Waits where a run was paused by the live view's own button; True once it is to go on."""
     say: Callable[[str], None] = print
     """Shows a line at once, before the verb is done."""
+
+
+def refuse_background(front: Front) -> None:
+    """Refuse to go on behind a command line that is done: its process would end.
+
+    Raises:
+        UsageProblem: always in a shell.
+    """
+    if front.kind == "shell":
+        raise UsageProblem(
+            "--background is for notebooks: here the run would end with the command.",
+            hint="Write & behind the command, and watch it with: bmad runs",
+        )
 
 
 class Tree(click.Group):

@@ -1,4 +1,4 @@
-"""The verbs that look at what was stored: `runs`, `show` and `trace`."""
+"""The verbs that look at what was stored: `runs` and `show`, and how it is displayed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import Any
 
 import click
 
+from bmad_nb.errors import UsageProblem
+from bmad_nb.live.mode import WORDS, choose
 from bmad_nb.results import Text
+from bmad_nb.runs.run import Run
 from bmad_nb.verbs.base import Front, bound, json_option, out_option, shown
 
 
@@ -21,27 +24,33 @@ def runs(front: Front, limit: int, as_json: bool) -> Any:
 
 @click.command()
 @click.argument("run_id")
+@click.option("--live", is_flag=True, help="as a monitor with buttons, wherever it runs (notebook)")
 @out_option
 @json_option
 @click.pass_obj
-def show(front: Front, run_id: str, out: str | None, as_json: bool) -> Any:
-    """Show a stored run again; nothing is asked."""
-    return shown(bound(front, front.workspace.run_of(run_id), out), as_json=as_json)
+def show(front: Front, run_id: str, *, live: bool, out: str | None, as_json: bool) -> Any:
+    """Show a stored run again; nothing is asked.
+
+    Example: %bmad show 6b166d55 --live
+    """
+    run = bound(front, front.workspace.run_of(run_id), out)
+    if not live:
+        return shown(run, as_json=as_json)
+    if front.kind == "shell" or not isinstance(run, Run):
+        raise UsageProblem(
+            "--live shows a run of a workflow, in a notebook.", hint=f"Write: show {run_id}"
+        )
+    return run.monitor()
 
 
 @click.command()
-@click.argument("run_id")
-@click.option(
-    "--endpoint", metavar="URL", help="traces of the collector, where no variable says it"
-)
-@click.option("--texts", is_flag=True, help="send prompts and answers too")
+@click.argument("mode", type=click.Choice(WORDS))
 @click.pass_obj
-def trace(front: Front, run_id: str, endpoint: str | None, *, texts: bool) -> Any:
-    """Send a stored run to an OpenTelemetry collector, as spans of its tasks and calls.
+def display(front: Front, mode: str) -> Any:
+    """Choose what cells show from now on: live views, what stays in the notebook, or what fits.
 
-    Example: bmad trace 6b166d55 --endpoint http://127.0.0.1:4318/v1/traces
+    Example: %bmad display static
     """
-    count = front.workspace.trace(run_id, endpoint, texts=texts)
-    with_ = "with" if texts else "without"
-    said = f"The collector took {count} spans of run {run_id}, {with_} prompts and answers."
-    return Text(said, {"spans": count, "run_id": run_id, "texts": texts})
+    del front
+    choose(mode)
+    return Text(f"Cells are displayed {'as the front end allows' if mode == 'auto' else mode}.")

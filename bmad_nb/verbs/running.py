@@ -16,7 +16,7 @@ import click
 
 from bmad_nb import parse
 from bmad_nb.budget import parse_usd
-from bmad_nb.errors import NotRunnable, UnknownName, UnknownRun, UsageProblem
+from bmad_nb.errors import NotRunnable, RunPaused, UnknownName, UnknownRun, UsageProblem
 from bmad_nb.events import RunRow
 from bmad_nb.plan import Plan, assignments
 from bmad_nb.planner import Wishes
@@ -24,11 +24,20 @@ from bmad_nb.runs.earlier import Change, difference, earlier_run
 from bmad_nb.runs.execution import Execution
 from bmad_nb.runs.planned import Planned
 from bmad_nb.runs.run import Run
-from bmad_nb.verbs.base import Front, bound, json_option, out_option, replay_option, shown
+from bmad_nb.verbs.base import (
+    Front,
+    bound,
+    json_option,
+    out_option,
+    refuse_background,
+    replay_option,
+    shown,
+)
 from bmad_nb.verbs.wishes import (
     NEWEST,
     Options,
     allow_python_option,
+    background_option,
     refuse_beside_resume,
     running_options,
     show_progress_option,
@@ -95,6 +104,7 @@ def execute(front: Front, /, definition: str, **options: Any) -> Any:
 @out_option
 @json_option
 @show_progress_option
+@background_option
 @click.pass_obj
 def resume(
     front: Front, /, run_id: str, definition: str | None, answer: tuple[str, ...], **options: Any
@@ -198,7 +208,7 @@ def _run(front: Front, definition: str, options: Options) -> Any:
         if not options.dry_run:
             resume = "never" if options.new else "auto"
             execution = front.workspace.prepared(
-                flow, wishes, budget_usd, resume, replay=options.replay
+                flow, wishes, budget_usd, resume, replay=options.replay, alone=options.background
             )
             return gone(front, execution, options)
         made = front.workspace.planned(flow, wishes, replay=options.replay)
@@ -271,6 +281,7 @@ def _resumed(
         allow_python=options.allow_python,
         answers=answers,
         replay=options.replay,
+        alone=options.background,
     )
     if flow is not None:
         _say(front, options, _told(execution.changes))
@@ -289,17 +300,32 @@ def _told(changes: Sequence[Change]) -> list[str]:
 def gone(front: Front, execution: Execution, options: Options) -> Any:
     """Run to the end, say what was asked to be said, and give the run back."""
     space = front.workspace
+    if options.background:
+        refuse_background(front)
+        return _given(front, space.alone(execution), options)
     if front.kind == "shell" or options.show_progress:
         execution.on_begin = lambda run_id: _say(front, options, [f"run {run_id}"])
     # what a task prints is no part of the data on standard output
     printed = sys.stderr if front.kind == "shell" else sys.stdout
     try:
         with contextlib.redirect_stdout(printed):
-            result = space.go(execution)
+            result = _went(front, execution)
     finally:
         if options.show_progress and space.on_tick is None and execution.begun:
             _say(front, options, [summary(Run(space.store, execution.run.run_id))])
     return _given(front, result, options)
+
+
+def _went(front: Front, execution: Execution) -> Run:
+    """Run to the end; where a live view paused it, wait there until it is told to go on."""
+    space = front.workspace
+    while True:
+        try:
+            return space.go(execution)
+        except RunPaused as stopped:
+            if front.hold is None or not front.hold(stopped):
+                raise
+            execution = space.resumption(stopped.run_id)
 
 
 def _say(front: Front, options: Options, lines: Iterable[str]) -> None:

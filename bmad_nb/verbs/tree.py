@@ -13,7 +13,17 @@ import click
 
 from bmad_nb import __version__
 from bmad_nb.errors import BmadError, UnknownName, UsageProblem
-from bmad_nb.verbs import asking, control, grading, looking, machine, running, together, workflows
+from bmad_nb.verbs import (
+    asking,
+    control,
+    grading,
+    looking,
+    machine,
+    running,
+    together,
+    tracing,
+    workflows,
+)
 from bmad_nb.verbs.base import Front, Tree
 
 
@@ -31,7 +41,8 @@ for _command in (
     asking.ask, asking.compare, *together.COMMANDS,
     running.plan, running.run, running.resume, workflows.workflow,
     control.pause, control.cancel, control.approve, control.fork,
-    looking.runs, looking.show, looking.trace, grading.judge, grading.rate, grading.learned,
+    looking.runs, looking.show, looking.display, tracing.trace,
+    grading.judge, grading.rate, grading.learned,
     machine.models, machine.doctor, machine.demo, machine.lab,
 ):  # fmt: skip
     bmad.add_command(_command)

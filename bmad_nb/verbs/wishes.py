@@ -24,6 +24,9 @@ NEWEST = ""
 allow_python_option = click.option(
     "--allow-python", is_flag=True, help="let python tasks import and call what they name"
 )
+background_option = click.option(
+    "--background", is_flag=True, help="give a handle at once; wait with r.wait() or await r"
+)
 show_progress_option = click.option(
     "--show-progress", is_flag=True, help="say the run's id, and at its end tasks, money, seconds"
 )
@@ -39,6 +42,7 @@ class Options:
     allow_python: bool = False
     replay: bool = False
     show_progress: bool = False
+    background: bool = False
     params: tuple[str, ...] = ()
     params_file: str | None = None
     llms: tuple[str, ...] = ()
@@ -66,6 +70,7 @@ def running_options(command: F) -> F:
         out_option,
         json_option,
         show_progress_option,
+        background_option,
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)

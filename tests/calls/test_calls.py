@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from bmad_nb.budget import Budget, Purse
-from bmad_nb.calls.calls import Ask, Calls, OpenGate
+from bmad_nb.calls.calls import Ask, Calls
+from bmad_nb.calls.pacing import OpenGate
 from bmad_nb.errors import BudgetExceeded, RateLimited, StoreError
 from bmad_nb.events import (
     CallEnded,

@@ -1,0 +1,26 @@
+"""The verb `trace`: a stored run at an OpenTelemetry collector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bmad_nb.results import Text
+from bmad_nb.verbs.base import Front
+
+
+@click.command()
+@click.argument("run_id")
+@click.option("--endpoint", metavar="URL", help="where the collector takes traces")
+@click.option("--texts", is_flag=True, help="send prompts and answers too")
+@click.pass_obj
+def trace(front: Front, run_id: str, endpoint: str | None, *, texts: bool) -> Any:
+    """Send a stored run to an OpenTelemetry collector, as spans of its tasks and calls.
+
+    Example: bmad trace 6b166d55 --endpoint http://127.0.0.1:4318/v1/traces
+    """
+    count = front.workspace.trace(run_id, endpoint, texts=texts)
+    with_ = "with" if texts else "without"
+    said = f"The collector took {count} spans of run {run_id}, {with_} prompts and answers."
+    return Text(said, {"spans": count, "run_id": run_id, "texts": texts})

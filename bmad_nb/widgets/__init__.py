@@ -1,0 +1,1 @@
+"""Widgets of the notebook: each a live view with a static form."""
