@@ -18,6 +18,8 @@ _HOME = {
     "Workspace": "bmad_nb.workspace",
     "ask": "bmad_nb.workspace",
     "compare": "bmad_nb.workspace",
+    "explore": "bmad_nb.widgets.compare",
+    "read_outputs": "bmad_nb.outputs",
     # workflows
     "Planned": "bmad_nb.runs.planned",
     "Run": "bmad_nb.runs.run",
@@ -79,8 +81,10 @@ __all__ = [
     "ask",
     "compare",
     "enable_nested_asyncio",
+    "explore",
     "lab",
     "load",
+    "read_outputs",
     "run",
 ]
 
@@ -101,10 +105,12 @@ if TYPE_CHECKING:
     from bmad_nb.llms.base import LLM, Card
     from bmad_nb.llms.simulated import SimulatedLLM
     from bmad_nb.messages import Completion, Message, Price, Request, Usage
+    from bmad_nb.outputs import read_outputs
     from bmad_nb.parse import load
     from bmad_nb.results import Comparison, Result
     from bmad_nb.runs.planned import Planned
     from bmad_nb.runs.run import Run
+    from bmad_nb.widgets.compare import explore
     from bmad_nb.workflow.model import Workflow
     from bmad_nb.workspace import Workspace, ask, compare, run
 

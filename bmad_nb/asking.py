@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 from bmad_nb import _loop, errors, grid, options
+from bmad_nb.chats import Chats
 from bmad_nb.errors import RunFailed, UsageProblem
 from bmad_nb.grading import Grading, rest_of
 from bmad_nb.options import Options
@@ -16,7 +17,7 @@ from bmad_nb.runs.batch import Batch
 from bmad_nb.scorers.choice import scorer_of
 from bmad_nb.scorers.judge import DEFAULT_RUBRIC
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Result)
 _REFERENCE = "Give reference=, the right answer or a column of over."
 
 
@@ -33,8 +34,9 @@ class Asking(Grading):
                 `budget_usd`, `fresh` (ask anew although an answer is stored), `replay` (ask nobody:
                 what is stored or recorded answers, whatever `fresh` says), `images` (bytes or
                 paths), `output` (a JSON Schema or `{field: type}` that the answer must match; then
-                `result.output` is its value), `background` (return a handle at once, whose `wait()`
-                or `await` gives the result), and parameters such as `temperature`, `seed`,
+                `result.output` is its value), `chat` (name of a conversation: its turns go before
+                the prompt, and this one joins them), `background` (return a handle at once, whose
+                `wait()` or `await` gives the result), and parameters such as `temperature`, `seed`,
                 `max_tokens`.
 
         Raises:
@@ -45,13 +47,14 @@ class Asking(Grading):
         background = given.pop("background", False)
         batch = self._ask_batch(prompt, llm, given)
         if background:
-            handle: Result = _pending(batch, _answer(batch))
+            handle: Result = _pending(batch, self._answered(batch, given))
             return handle
-        return self.wait(_answer(batch), batch)
+        return self._said(self._mine(self.wait(_answer(batch), batch)), given)
 
     async def aask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
         """Ask one LLM, from code that has an event loop of its own; see `ask`."""
-        return await _loop.arun(_answer(self._ask_batch(prompt, llm, given)))
+        result = self._mine(await _loop.arun(_answer(self._ask_batch(prompt, llm, given))))
+        return await asyncio.to_thread(self._said, result, given)
 
     def compare(self, prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
         """Ask several LLMs the same and set the answers side by side.
@@ -78,7 +81,7 @@ class Asking(Grading):
         if background:
             handle: Comparison = _pending(batch, self._whole(batch, asked))
             return handle
-        result = self._checked(self.wait(_compared(batch), batch), asked)
+        result = self._checked(self._mine(self.wait(_compared(batch), batch)), asked)
         if asked.judge is None:
             return result
         judged: Comparison = self.judge(result, asked.judge, **self._judging(result, asked))
@@ -87,21 +90,43 @@ class Asking(Grading):
     async def acompare(self, prompt: str, llms: str | Iterable[str], **given: Any) -> Comparison:
         """Compare, from code that has an event loop of its own; see `compare`."""
         asked = options.read(prompt, llms, given)
-        result = await _loop.arun(_compared(self._batch("compare", asked)))
+        result = self._mine(await _loop.arun(_compared(self._batch("compare", asked))))
         result = await asyncio.to_thread(self._checked, result, asked)
         if asked.judge is None:
             return result
         judged: Comparison = await self.ajudge(result, asked.judge, **self._judging(result, asked))
         return judged
 
+    async def _answered(self, batch: Batch, given: dict[str, Any]) -> Result:
+        """Ask on the engine's own loop."""
+        return self._said(self._mine(await _answer(batch)), given)
+
     async def _whole(self, batch: Batch, asked: Options) -> Comparison:
         """Compare on the engine's own loop; scores and judges are waited for in a thread."""
-        result = await asyncio.to_thread(self._checked, await _compared(batch), asked)
+        compared = self._mine(await _compared(batch))
+        result = await asyncio.to_thread(self._checked, compared, asked)
         if asked.judge is None:
             return result
         judging = self._judging(result, asked)
         judged: Comparison = await asyncio.to_thread(self.judge, result, asked.judge, **judging)
         return judged
+
+    @property
+    def chats(self) -> Chats:
+        """The conversations of this store; see `chat` of `ask`."""
+        return Chats(self.store)
+
+    def _said(self, result: Result, given: dict[str, Any]) -> Result:
+        """Make an answer a turn of the conversation that it was asked in, if it was."""
+        if given.get("chat"):
+            self.chats.add(given["chat"], result.rows[0])
+            result.chat = given["chat"]
+        return result
+
+    def _mine(self, result: R) -> R:
+        """Return a result that knows its workspace."""
+        result.home = self
+        return result
 
     def _checked(self, result: Comparison, asked: Options) -> Comparison:
         """Return a comparison scored by the scorer that was named, if one was."""
@@ -162,6 +187,7 @@ class Asking(Grading):
             params=asked.params,
             images=asked.images,
             schema=asked.output,
+            history=self.chats.context(asked.chat) if asked.chat else (),
         )
         batch = Batch(
             verb,

@@ -192,3 +192,79 @@ LEARNED = (
     Column("simulated", "bool", "", "the LLM is simulated"),
 )
 """Columns of the frame of what was learned: a row per LLM, setting and kind of task."""
+
+DISAGREEMENTS = (
+    Column("case", "string", "", "label of the case; empty where there is only a prompt"),
+    Column("answers", "int64", "", "answers to it"),
+    Column("distinct", "int64", "", "different answers, case and end marks left aside"),
+    Column("agreement", "float64", "0 to 1", "share of the pairs of answers that are equal"),
+    Column("spread", "float64", "0 to 1", "best score less worst; missing without two scores"),
+    Column("best", "string", "", "who has the best score, alone; empty in a tie"),
+    Column("worst", "string", "", "who has the worst score, alone; empty in a tie"),
+    Column("commonest", "string", "", "the commonest answer; the first of them in a tie"),
+    Column("dissent", "string", "", "whose answer is another one, with commas"),
+    Column("failed", "int64", "", "calls that brought no answer"),
+    Column("simulated", "bool", "", "one of the answers is invented"),
+)
+"""Columns of the disagreements: a row per case, those that differ most first."""
+
+STABILITY = (
+    Column("case", "string", "", "label of the case; empty where there is only a prompt"),
+    Column("llm", "string", "", "id of the LLM"),
+    Column("variant", "string", "", "setting in which it was asked; empty for the plain one"),
+    Column("samples", "int64", "", "how often it was asked"),
+    Column("answered", "int64", "", "answers that came"),
+    Column("distinct", "int64", "", "different answers, case and end marks left aside"),
+    Column("commonest_share", "float64", "0 to 1", "share of the commonest among its answers"),
+    Column("commonest", "string", "", "the commonest answer; the first of them in a tie"),
+    Column("score", "float64", "0 to 1", "mean score of its answers"),
+    Column("spread", "float64", "0 to 1", "best score less worst; missing without two scores"),
+    Column("simulated", "bool", "", "its answers are invented"),
+)
+"""Columns of the stability: a row per case, LLM and setting, over its samples."""
+
+PAIRED = (
+    Column("baseline", "string", "", "the LLM that others are compared with"),
+    Column("against", "string", "", "the other LLM"),
+    Column("cases", "int64", "", "cases that both have a score for"),
+    Column("mean", "float64", "-1 to 1", "mean of the baseline's score less the other's"),
+    Column("low", "float64", "-1 to 1", "lower end of the interval of that mean"),
+    Column("high", "float64", "-1 to 1", "upper end of the interval of that mean"),
+    Column("level", "float64", "0 to 1", "level of the interval; all together hold at 0.95"),
+    Column("won", "int64", "", "cases in which the baseline is better"),
+    Column("tied", "int64", "", "cases in which both are equal"),
+    Column("lost", "int64", "", "cases in which the other is better"),
+    Column("shown", "bool", "", "a difference is shown: the interval leaves out zero"),
+    Column("simulated", "bool", "", "one of the two is simulated"),
+)
+"""Columns of the paired differences: a row for each LLM that the baseline is compared with."""
+
+CHANGES = (
+    Column("change", "string", "", "regression, fixed, changed, same, lost, new or gone"),
+    Column("case", "string", "", "label of the case; empty where there is only a prompt"),
+    Column("llm", "string", "", "id of the LLM"),
+    Column("variant", "string", "", "setting in which it was asked; empty for the plain one"),
+    Column("sample", "int64", "", "number of the sample, from 0"),
+    Column("score_before", "float64", "0 to 1", "its score in the earlier run"),
+    Column("score", "float64", "0 to 1", "its score in this run"),
+    Column("similarity", "float64", "0 to 1", "share of common words of the two answers"),
+    Column("answer_before", "string", "", "its answer in the earlier run"),
+    Column("answer", "string", "", "its answer in this run"),
+    Column("cost_more_usd", "float64", "USD", "what the answer cost more when it was made"),
+    Column("simulated", "bool", "", "one of the two answers is invented"),
+)
+"""Columns of the changes from an earlier run: a row per case, LLM, setting and sample."""
+
+SPENT = (
+    Column("by", "string", "", "the LLM, task or day"),
+    Column("calls", "int64", "", "calls that were really made"),
+    Column("from_store", "int64", "", "answers that came from the store"),
+    Column("failed", "int64", "", "calls that brought no answer"),
+    Column("cost_usd", "float64", "USD", "known cost, simulated money left out"),
+    Column("saved_usd", "float64", "USD", "what answers from the store had cost when made"),
+    Column("unpriced_calls", "int64", "", "calls whose price nobody knows"),
+    Column("simulated_cost_usd", "float64", "USD", "invented cost of simulated LLMs"),
+    Column("input_tokens", "int64", "tokens", "tokens of the prompts of calls that were made"),
+    Column("output_tokens", "int64", "tokens", "tokens of the answers of calls that were made"),
+)
+"""Columns of what was spent: a row per LLM, task or day, the dearest first."""

@@ -17,6 +17,7 @@ from bmad_nb.columns import (
     REVIEWS,
     RUNS,
     SCORES,
+    SPENT,
     TASKS,
     USE,
     Column,
@@ -244,9 +245,48 @@ def _decoded(value: bytes) -> Any:
     return "" if value == b'""' else json.loads(value)
 
 
+def of_columns(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a frame of rows, with the columns that are declared and their units in `attrs`."""
+    found = list(rows)
+    return _frame(columns, {c.name: [row.get(c.name) for row in found] for c in columns})
+
+
+def spent(calls: pd.DataFrame, by: str = "llm") -> pd.DataFrame:
+    """Return what calls cost, by `llm`, `task` or `day` (in UTC); see `SPENT`.
+
+    Args:
+        calls: a row per call, as `calls` or `stored_calls` gives it.
+        by: what is summed up.
+    """
+    keys = calls["started_utc"].dt.strftime("%Y-%m-%d") if by == "day" else calls[by]
+    if by == "task":
+        keys = keys.str.partition("/")[0].str.partition("[")[0].str.partition("#")[0]
+        keys = keys.mask(keys == "", "(no workflow)")
+    simulated, stored = calls["simulated"].astype(bool), calls["from_store"].astype(bool)
+    made, answered = ~stored, calls["state"] == "answered"
+    cost = calls["cost_usd"].astype("float64")
+    parts = pd.DataFrame({
+        "by": keys,
+        "calls": made,
+        "from_store": stored,
+        "failed": ~answered,
+        "cost_usd": cost.where(~simulated),
+        "saved_usd": calls["original_cost_usd"].astype("float64").where(stored & ~simulated),
+        "unpriced_calls": made & (answered | (calls["billed"] == "yes")) & cost.isna(),
+        "simulated_cost_usd": cost.where(simulated),
+        "input_tokens": calls["input_tokens"].where(made),
+        "output_tokens": calls["output_tokens"].where(made),
+    })  # fmt: skip
+    found = parts.groupby("by", sort=True, dropna=False).sum(numeric_only=True).reset_index()
+    order = ["by"] if by == "day" else ["cost_usd", "simulated_cost_usd", "calls"]
+    found = found.sort_values(order, ascending=by == "day", kind="stable")
+    return of_columns(SPENT, found.to_dict("records"))  # type: ignore[arg-type]
+
+
 def _frame(columns: Sequence[Column], values: dict[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame({c.name: _series(c, values[c.name]) for c in columns})
     frame.attrs["units"] = {c.name: c.unit for c in columns if c.unit}
+    frame.attrs["columns"] = {c.name: c.meaning for c in columns}
     return frame
 
 

@@ -184,6 +184,7 @@ class Grading(Home):
         by: str = "",
         task_type: str = "",
         learn: bool = True,
+        blind: bool = False,
     ) -> Any:
         """Say how good an answer is, and return the result with that rating.
 
@@ -195,6 +196,7 @@ class Grading(Home):
             by: who says it; a later rating by the same person takes the place of an earlier one.
             task_type: kind of task that something is learned about.
             learn: False where nothing may be learned from it.
+            blind: who says it did not know whose answer it is; that is stored with it.
 
         Raises:
             UnknownName: no such answer.
@@ -206,8 +208,9 @@ class Grading(Home):
         row = _row_of(result, label, case)
         who = by or "a person"
         rated = _score_of(
-            row, who, "human", float(value), task_type, learn=learn, key=fingerprint(["rate", who])
-        )
+            row, who, "human", float(value), task_type, learn=learn,
+            key=fingerprint(["rate", who]), explanation="rated blind" if blind else "",
+        )  # fmt: skip
         return self._kept(result, [rated], ())
 
     def pick(
@@ -219,6 +222,7 @@ class Grading(Home):
         by: str = "",
         task_type: str = "",
         learn: bool = True,
+        blind: bool = False,
     ) -> Any:
         """Say which answer of a case is the best; it gets 1 and the others 0.
 
@@ -232,7 +236,7 @@ class Grading(Home):
         rows = [
             _score_of(
                 row, f"{who}'s pick", "human", float(row is best), task_type, learn=learn,
-                key=fingerprint(["pick", who]),
+                key=fingerprint(["pick", who]), explanation="rated blind" if blind else "",
             )
             for row in _answered(result)
             if row.case == best.case
@@ -334,10 +338,11 @@ def _checked(
 
 
 def _score_of(
-    row: CallRow, scorer: str, source: Any, value: float, task_type: str, *, learn: bool, key: str
-) -> ScoreRow:
+    row: CallRow, scorer: str, source: Any, value: float, task_type: str, *, learn: bool, key: str,
+    explanation: str = "",
+) -> ScoreRow:  # fmt: skip
     return ScoreRow(
         run_id=row.run_id, call_id=row.call_id, request_key=row.request_key, llm=row.llm,
         scorer=scorer, source=source, value=value, key=key, variant=row.variant,
-        task_type=task_type, simulated=row.simulated, counts=learn,
+        task_type=task_type, simulated=row.simulated, counts=learn, explanation=explanation,
     )  # fmt: skip

@@ -158,6 +158,7 @@ def expand(
     reference: str | None,
     images: tuple[Image, ...] = (),
     schema: Mapping[str, Any] | None = None,
+    history: tuple[Message, ...] = (),
 ) -> list[Cell]:
     """Return a cell for each case, LLM, setting and sample, in that order.
 
@@ -175,6 +176,7 @@ def expand(
         reference: right answer: a column of the cases, or a template, or a text.
         images: pictures that go with each prompt.
         schema: JSON Schema that the answers must match.
+        history: messages of a conversation, between the system message and the prompt.
 
     Raises:
         TemplateError: a hole that cannot be filled, before anything is sent.
@@ -190,7 +192,8 @@ def expand(
     cells = []
     for case in cases:
         holes = ChainMap(dict(case.values), around) if fill_holes else None  # type: ignore[arg-type]
-        messages = _messages(prompt, system, holes, images, schema)
+        *before, asked = _messages(prompt, system, holes, images, schema)
+        messages = (*before, *history, asked)
         right = _reference(reference, case, holes)
         for choice, setting in itertools.product(choices, settings):
             llm = llm_of(choice.llm_id)

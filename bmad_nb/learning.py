@@ -8,11 +8,13 @@ statistics", 1977), so that one lucky answer does not win the next hundred.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from bmad_nb.events import CallRow
 from bmad_nb.scorers.base import interval
 from bmad_nb.store.scores import ScoreRow
 
@@ -76,6 +78,25 @@ def best_of(rows: Sequence[ScoreRow]) -> ScoreRow:
         if of_source:
             return of_source[-1]
     return rows[-1]
+
+
+def with_scores(rows: Sequence[CallRow], scores: Sequence[ScoreRow]) -> tuple[CallRow, ...]:
+    """Return calls with the score that counts in the place of the one that they had."""
+    by_call: dict[str, list[ScoreRow]] = {}
+    for score in scores:
+        by_call.setdefault(score.call_id, []).append(score)
+    found = []
+    for row in rows:
+        if row.call_id not in by_call:
+            found.append(row)
+            continue
+        best = best_of(by_call[row.call_id])
+        checked = row.score is not None and row.reference is not None
+        if checked and best.source == "judge":  # what a check has found goes before it
+            found.append(row)
+        else:
+            found.append(dataclasses.replace(row, score=best.value, scorer=best.scorer))
+    return tuple(found)
 
 
 def _values(rows: Sequence[ScoreRow]) -> list[float]:

@@ -6,6 +6,7 @@ import ast
 import itertools
 import re
 import time
+import traceback
 from typing import Any, Self
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -16,6 +17,7 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
+from traitlets import Bool, Enum, TraitError, Unicode, observe, validate
 
 _LINE = re.compile(r"^\s*(?:[\w.]+\s*=\s*)?%%?bmad\b(?P<rest>.*)$", re.DOTALL)
 _HOLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)?$")
@@ -27,6 +29,35 @@ class BmadMagics(Magics):
 
     `%%bmad ask -m local` above a prompt asks it; `%bmad --help` lists all verbs.
     """
+
+    default_llm = Unicode("", help="LLM that is asked where none is named").tag(config=True)
+    short_errors = Bool(True, help="show errors in a few lines; False with frames").tag(config=True)
+    display = Enum(
+        ("auto", "live", "static"), "auto",
+        help="live views, static ones, or what the front end can (auto)",
+    ).tag(config=True)  # fmt: skip
+    budget = Unicode("", help="--budget where none is given, in US dollars").tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        """Take what a configuration file of IPython says."""
+        super().__init__(shell=shell, config=shell.config)
+        self._error: Any = None
+
+    @validate("budget")
+    def _is_amount(self, proposal: Any) -> str:
+        from bmad_nb.budget import parse_usd
+        from bmad_nb.errors import BmadError
+
+        try:
+            return str(parse_usd(proposal["value"])) if proposal["value"] else ""
+        except BmadError as error:
+            raise TraitError(str(error)) from None
+
+    @observe("display")
+    def _show_so(self, change: Any) -> None:
+        from bmad_nb.live.mode import choose
+
+        choose(change["new"])
 
     @needs_local_scope
     @no_var_expand
@@ -40,10 +71,11 @@ class BmadMagics(Magics):
             Summarise {{ text }} in two sentences.
 
         %%bmad workflow NAME above YAML defines a workflow, %bmad run NAME runs it.
-        As a line: %bmad models, %bmad runs, %bmad show RUN, %bmad doctor.
-        %bmad --help lists the verbs, %bmad compare --help the options of one.
+        As a line: %bmad (status), %bmad models, %bmad runs, %bmad show RUN, %bmad cost.
+        %bmad help lists the verbs, %bmad help compare has examples of one.
+        --python and --cli print what a line is in Python and in a shell.
         The result is returned and, with -o NAME, bound: r.df has a row per call.
-        A ; at the end of the line shows nothing.
+        A ; at the end of the line shows nothing. %config BmadMagics has settings.
         """
         from bmad_nb.errors import BmadError
         from bmad_nb.verbs.base import Front, Json
@@ -59,26 +91,46 @@ class BmadMagics(Magics):
         line, silent = _silenced(line)
         space = default_workspace()
         kind = "line" if cell is None else "cell"
-        front = Front(space, kind, body=cell, names=names, say=print)  # type: ignore[arg-type]
+        front = Front(
+            space, kind, body=cell, names=names, say=print,  # type: ignore[arg-type]
+            defaults={"budget": self.budget} if self.budget else {}, traceback=self._frames,
+        )  # fmt: skip
         live = _Live(space, shell, front)
         try:
             if not is_live(shell):
                 _refuse_secret_parameters(shell)
+            space.prefer(self.default_llm)
             words = split(line, names)
             with live:
                 live.begin(silent=silent or "--json" in words)
-                result = call(front, words or ["--help"])
+                result = call(front, _alone(words, cell))
                 live.end(result)
         except BmadError as error:
+            self._error = error
             _keep_partial(shell, words, error)
-            if not is_live(shell):
+            if not (is_live(shell) and self.short_errors):
                 _show_whole(shell, error)
             raise
         shell.user_ns.update(front.bind)
+        if silent or isinstance(result, int):
+            return None
         if isinstance(result, Json):
             print(result)
             return None
-        return None if silent or isinstance(result, int) else result
+        return result
+
+    def _frames(self) -> str:
+        """Return the last error with all its frames; empty where there was none."""
+        if self._error is None:
+            return ""
+        return "".join(traceback.format_exception(self._error))
+
+
+def _alone(words: list[str], cell: str | None) -> list[str]:
+    """Return the words of a verb where a line has none of its own."""
+    if words == ["--traceback"]:
+        return ["traceback"]
+    return words or (["status"] if cell is None else ["--help"])
 
 
 def is_live(shell: Any) -> bool:
@@ -235,7 +287,10 @@ def _namespace() -> dict[str, Any]:
 
 def load(shell: Any) -> None:
     """Register the magic and its completion, once."""
-    shell.register_magics(BmadMagics)
+    if not any(isinstance(each, BmadMagics) for each in shell.configurables):
+        magics = BmadMagics(shell)
+        shell.register_magics(magics)
+        shell.configurables.append(magics)  # for %config
     matchers = shell.Completer.custom_matchers
     if complete not in matchers:
         matchers.append(complete)
@@ -245,5 +300,6 @@ def unload(shell: Any) -> None:
     """Take the magic and its completion away."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("bmad", None)
+    shell.configurables[:] = [c for c in shell.configurables if not isinstance(c, BmadMagics)]
     if complete in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(complete)

@@ -116,6 +116,7 @@ class Options(BaseModel):
     rubric: Annotated[str | None, BeforeValidator(_text)] = None
     pairwise: Flag = False
     judgements: Annotated[int, BeforeValidator(_plain), Field(strict=True, ge=1)] = 1
+    chat: Annotated[str | None, Field(strict=True)] = None
     task_type: Annotated[str, Field(strict=True)] = ""
     learn: Flag = True
     params: dict[str, Value] = {}

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
+from bmad_nb.comparing import Contrasts
 from bmad_nb.errors import OutputInvalid, UnknownName, UsageProblem
 from bmad_nb.events import CallRow, RunRow
-from bmad_nb.learning import best_of
+from bmad_nb.learning import with_scores
 from bmad_nb.render.base import ComparisonView, plain
 from bmad_nb.render.verdict import are_mixed
 from bmad_nb.store.scores import ScoreRow
@@ -26,6 +27,8 @@ MIME = "application/vnd.bmad.run+json"
 """The one MIME type of bmad_nb: a run's rows, for programs that read notebooks."""
 MIME_VERSION = 1
 _MIME_TEXT_LIMIT = 64_000
+_MIME_MANY = 200
+"""Rows from which on what is empty, missing or false is left out of each."""
 _MIME_COLUMNS = (
     "call_id", "case", "llm", "variant", "sample", "state", "text", "score", "scorer", "reference",
     "cost_usd", "original_cost_usd", "latency_s", "original_latency_s", "first_token_s",
@@ -63,14 +66,19 @@ class Result:
     ) -> None:
         """Keep the rows; everything else is worked out when it is asked for."""
         self.run = run
-        self._scores = tuple(scores)
-        self.rows = _with_scores(rows, self._scores)
+        self.kept = tuple(scores)
+        """Scores of its answers, as the store has them."""
+        self.rows = with_scores(rows, self.kept)
         self.notes = tuple(notes)
         self.duration_s = duration_s
         self.earlier = tuple(earlier)
         self.schema = schema
         self.name = "r"
         """The variable that the card's own examples speak of."""
+        self.home: Any = None
+        """The workspace that it came from, so that it can be rated; None where nobody said it."""
+        self.chat = ""
+        """The conversation that it is a turn of."""
 
     @property
     def id(self) -> str:
@@ -155,7 +163,7 @@ class Result:
         """
         from bmad_nb import frames
 
-        return frames.scores(self._scores)
+        return frames.scores(self.kept)
 
     def scored(self, scores: Sequence[ScoreRow], notes: Sequence[str] = ()) -> Self:
         """Return the same result with these scores, and further notes."""
@@ -163,7 +171,7 @@ class Result:
             self.run, self.rows, notes=(*self.notes, *notes), duration_s=self.duration_s,
             earlier=self.earlier, schema=self.schema, scores=scores,
         )  # fmt: skip
-        made.name = self.name
+        made.name, made.home = self.name, self.home
         return made
 
     @property
@@ -220,11 +228,20 @@ class Result:
 
         return diff_text(self._answer(a, case), self._answer(b, case))
 
-    def plot(self) -> Chart:
-        """Return cost against score as a plotly figure with a static twin."""
+    def plot(self, kind: str = "frontier") -> Chart:
+        """Return a plotly figure with a static twin.
+
+        Args:
+            kind: `frontier` (cost against score), `latency`, `cost`, `scores` or `agreement`.
+
+        Raises:
+            UnknownName: no such chart.
+        """
         from bmad_nb import charts
 
-        return charts.frontier(self.df)
+        if kind not in charts.KINDS:
+            raise UnknownName("chart", kind, charts.KINDS)
+        return charts.KINDS[kind](self.df)
 
     def view(self) -> ComparisonView:
         """Return what the displays draw."""
@@ -247,6 +264,11 @@ class Result:
         if not whole:
             for row in rows:
                 row["text"] = None
+        if len(rows) > _MIME_MANY:
+            rows = [
+                {name: v for name, v in row.items() if not (v is None or v is False or v == "")}
+                for row in rows
+            ]
         return {
             "version": MIME_VERSION,
             "run_id": self.run.run_id,
@@ -280,12 +302,12 @@ class Result:
     def _html(self) -> str:
         from bmad_nb.render.text import answer_html
 
-        return answer_html(self.rows[0])
+        return answer_html(self.rows[0], self.chat)
 
     def _text(self) -> str:
         from bmad_nb.render.text import answer_text
 
-        return answer_text(self.rows[0])
+        return answer_text(self.rows[0], self.chat)
 
     def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
         """Return the static bundle: nothing in it runs, and nothing is fetched."""
@@ -300,8 +322,12 @@ class Result:
         return self._text()
 
 
-class Comparison(Result):
+class Comparison(Contrasts, Result):
     """Answers of several LLMs, settings or samples, side by side."""
+
+    def view(self) -> ComparisonView:
+        """Return what the displays draw, with the baseline that was chosen."""
+        return dataclasses.replace(super().view(), baseline=self.baseline)
 
     def _html(self) -> str:
         from bmad_nb.render.compare import compare_html
@@ -318,29 +344,13 @@ class Comparison(Result):
         labels = list(dict.fromkeys(row.label for row in self.rows if row.state == "answered"))
         if self.run.status == "completed" and len(labels) > 1:
             steps = (f"{self.name}.df", f"{self.name}.plot()")
-            if not any(row.case for row in self.rows):
+            if any(row.case for row in self.rows):
+                steps += (f"{self.name}.disagreements",)
+            else:
                 steps += (f"{self.name}.diff({labels[0]!r}, {labels[1]!r})",)
+            steps += (f"{self.name}.explore()",)
             steps += (f"%bmad show {self.id}",)
         return steps
-
-
-def _with_scores(rows: Sequence[CallRow], scores: Sequence[ScoreRow]) -> tuple[CallRow, ...]:
-    """Return calls with the score that counts in the place of the one that they had."""
-    by_call: dict[str, list[ScoreRow]] = {}
-    for score in scores:
-        by_call.setdefault(score.call_id, []).append(score)
-    found = []
-    for row in rows:
-        if row.call_id not in by_call:
-            found.append(row)
-            continue
-        best = best_of(by_call[row.call_id])
-        checked = row.score is not None and row.reference is not None
-        if checked and best.source == "judge":  # what a check has found goes before it
-            found.append(row)
-        else:
-            found.append(dataclasses.replace(row, score=best.value, scorer=best.scorer))
-    return tuple(found)
 
 
 def _json(value: Any) -> Any:

@@ -150,6 +150,26 @@ class Workspace(Asking, Together, Steering):
         gone = [r.run_id for r in self.store.runs() if r.status == "interrupted"]
         return frames.stored_calls(self.store.columns(frames.STORED_COLUMNS), gone)
 
+    def spent(self, by: str = "llm", run_id: str | None = None) -> pd.DataFrame:
+        """Return what calls cost, by `llm`, `task` or `day`; columns as in `columns.SPENT`.
+
+        Args:
+            by: what is summed up.
+            run_id: calls of this run only; None is the whole store.
+
+        Raises:
+            UnknownRun: there is none.
+            UsageProblem: `by` is another word.
+        """
+        from bmad_nb import frames
+
+        if by not in {"llm", "task", "day"}:
+            raise UsageProblem(f"by cannot be {by!r}.", hint="Use llm, task or day.")
+        calls = self.calls()
+        if run_id is not None:
+            calls = calls[calls["run_id"] == self.store.run(run_id).run_id]
+        return frames.spent(calls, by)
+
     def scores(self) -> pd.DataFrame:
         """Return all scores of the store; columns as in `columns.SCORES`."""
         from bmad_nb import frames
@@ -172,10 +192,11 @@ class Workspace(Asking, Together, Steering):
         final = {(c.case, c.llm, c.variant, c.sample): c for c in calls}
         earlier = [c for c in calls if final[c.case, c.llm, c.variant, c.sample] is not c]
         kind = Result if run.verb == "ask" and len(final) == 1 else Comparison
-        return kind(
+        found = kind(
             run, tuple(final.values()), notes=notes(tuple(final.values()), calls), earlier=earlier,
             scores=scores.of_run(self.store, run.run_id),
         )  # fmt: skip
+        return self._mine(found)
 
     def trace(self, run_id: str, endpoint: str | None = None, *, texts: bool = False) -> int:
         """Send a stored run to an OpenTelemetry collector, and return how many spans it took.

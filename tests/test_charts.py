@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from bmad_nb.charts import Chart, frontier, timeline
+from bmad_nb.charts import KINDS, Chart, frontier, timeline
 from bmad_nb.charts.quality import _hull, _scatter
 from bmad_nb.events import CallRow
 from bmad_nb.frames import calls
@@ -279,3 +279,51 @@ def test_a_huge_timeline_is_cut_and_says_so():
     assert f"{5_000 - drawn:,} more bars left out" in repr(chart)
     assert 0 < drawn < 5_000
     assert "The table has 60 of 500 tasks." in repr(chart)
+
+
+def _kinds(frame):
+    return {name: chart(frame) for name, chart in KINDS.items()}
+
+
+def test_every_chart_has_a_whole_twin():
+    """Each chart has figure, page, picture and text; all name every LLM; nothing is fetched."""
+    hostile = "a/<script>alert(1)</script>$x$"
+    frame = _frame(
+        *(_row(hostile, str(n), n % 2, "0.0001", text="Paris") for n in range(4)),
+        *(_row("b/sim", str(n), 0.5, "0.01", simulated=True, text="paris.") for n in range(4)),
+    )
+    for name, chart in _kinds(frame).items():
+        bundle = chart._repr_mimebundle_()
+        json.dumps(bundle["application/vnd.plotly.v1+json"], allow_nan=False)
+        assert ET.fromstring(bundle["image/svg+xml"]).tag.endswith("svg"), name
+        for kind in ("text/html", "text/plain"):
+            assert "b/sim" in bundle[kind], (name, kind)
+            assert "<script" not in bundle["text/html"]
+        assert "simulated" in bundle["text/plain"] or name == "agreement"
+        pages = "".join(str(each) for each in bundle.values())
+        assert "http" not in pages.replace("http://www.w3.org/2000/svg", ""), name
+
+
+def test_charts_of_nothing_and_of_failures_are_charts():
+    """No answer, no price, no score: each chart is drawn, and says what is missing."""
+    frame = _frame(_row("a/b", "1", cost=None, state="failed", text=None, latency_s=None))
+    for name, chart in _kinds(frame).items():
+        shown = chart._repr_mimebundle_()
+        assert "a/b" in shown["text/plain"] or name == "agreement"
+    for chart in _kinds(_frame()).values():
+        assert "0 LLMs" in chart._repr_mimebundle_()["text/plain"]
+
+
+def test_the_numbers_are_those_of_the_calls():
+    """Median and percentiles, the sum and the mean, shares of fifths, and shares of equal answers."""
+    frame = _frame(
+        *(_row("a/x", str(n), n / 10, "0.001", latency_s=n + 1.0, text="yes") for n in range(11)),
+        *(_row("b/y", str(n), 1.0, "0.002", text="Yes!" if n < 8 else "no") for n in range(11)),
+    )
+    text = {name: chart._repr_mimebundle_()["text/plain"] for name, chart in _kinds(frame).items()}
+    assert "6.0 s  2.0 s to 10.0 s" in text["latency"]
+    assert "$0.011" in text["cost"]
+    assert "$0.002" in text["cost"]
+    line = next(each for each in text["scores"].splitlines() if each.startswith("a/x"))
+    assert ["0.50", "2", "2", "2", "2", "3"] == line.split()[1:]
+    assert "0.73  8 of 11" in text["agreement"]

@@ -32,9 +32,9 @@ FLOORS = (
     "settings pricing budget images options parse reducers importers",
     "llms",
     "answers consensus routers scorers store",
-    "patterns assigning collaborating modifiers planner grid jury columns learning frames calls steps",
+    "patterns assigning collaborating modifiers planner grid jury columns learning frames contrasts calls steps",
     "engine forecast charts",
-    "tracing results runs live grading asking running question steering workspace original lab",
+    "chats blinding comparing tracing results runs live grading asking running question steering workspace original lab outputs",
     "verbs",
     "widgets magics cli __main__ __init__",
 )
@@ -48,7 +48,7 @@ HOMES = {
     "httpx_aiohttp": ("llms",),
     "httpx_sse": ("llms",),
     "aiohttp": ("llms",),
-    "pandas": ("frames", "charts", "lab", "verbs/checks", "verbs/probing", "cli"),
+    "pandas": ("frames", "charts", "lab", "outputs", "verbs/checks", "verbs/probing", "cli"),
     "plotly": ("charts",),
     "papermill": ("verbs/tour",),
     "IPython": ("magics", "widgets"),
@@ -62,10 +62,10 @@ HOMES = {
     "click": ("verbs",),
     "ipywidgets": ("widgets",),
     "anywidget": ("widgets",),
-    "traitlets": ("widgets",),
+    "traitlets": ("widgets", "magics"),
 }
 """The modules and families in which a heavy library may be imported."""
-ONLY_TYPES = {"pandas": ("workspace", "results", "runs")}
+ONLY_TYPES = {"pandas": ("workspace", "results", "runs", "contrasts", "comparing")}
 """Where it may be named for the type checker only."""
 
 

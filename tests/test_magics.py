@@ -387,3 +387,71 @@ def _only_text(bundle: dict[str, Any]) -> None:
     assert "\x07" not in bundle["text/plain"]
     assert "\x1b" not in bundle["text/html"]
     assert "text/markdown" not in bundle
+
+
+# --- settings, status and the last error ------------------------------------------------------------
+
+
+_MODE = "__import__('bmad_nb.live.mode', fromlist=['x']).mode_of(get_ipython().kernel)"
+
+
+def test_settings_are_completed_and_obeyed(kernel: Kernel) -> None:
+    """`%config BmadMagics` lists four settings, completes them, and each changes what happens."""
+    shown = kernel.execute("%config BmadMagics").stdout
+    for name in ("default_llm", "short_errors", "display", "budget"):
+        assert f"BmadMagics.{name}" in shown
+    assert any("budget" in each for each in kernel.complete("%config BmadMagics.bu")[0])
+    try:
+        kernel.execute("%config BmadMagics.budget = '0.25'")
+        kernel.execute("%config BmadMagics.default_llm = 'sim/hasty'")
+        kernel.execute("%%bmad ask -o chosen\nWhat is 7 + 7?")
+        assert (
+            kernel.value("str(chosen.run.budget_usd), chosen.rows[0].llm")
+            == "('0.25', 'sim/hasty')"
+        )
+        kernel.execute("%%bmad ask --budget 0.5 -o own\nWhat is 7 + 7?")
+        assert kernel.value("str(own.run.budget_usd)") == "'0.5'"
+        kernel.execute("%config BmadMagics.short_errors = False")
+        assert "magics.py" in kernel.execute("%bmad nosuch").traceback
+        kernel.execute("%config BmadMagics.display = 'static'")
+        assert kernel.value(_MODE) == "'static'"
+    finally:
+        kernel.execute(
+            "%config BmadMagics.budget = ''\n%config BmadMagics.default_llm = ''\n"
+            "%config BmadMagics.short_errors = True\n%config BmadMagics.display = 'auto'"
+        )
+    assert kernel.value(_MODE) == "'live'"
+    assert len(kernel.execute("%bmad nosuch").traceback.splitlines()) <= 6
+
+
+def test_the_bare_line_is_a_status_screen(kernel: Kernel) -> None:
+    """`%bmad` shows what is ready as text and as markup; `;` silences it; `%%bmad` alone is help."""
+    reply = kernel.execute("%bmad")
+    assert reply.value is not None
+    assert "Ready:" in reply.value["text/plain"]
+    assert "<section" in reply.value["text/html"]
+    assert kernel.execute("%bmad ;").messages == []
+    assert kernel.execute("%bmad runs --json;").messages == []
+    assert "Usage: %%bmad" in kernel.execute("%%bmad\nx").stdout
+
+
+def test_the_last_error_is_shown_with_its_frames(kernel: Kernel) -> None:
+    """`%bmad traceback` and `%bmad --traceback` give what the short form left out."""
+    failed(kernel, "%%bmad ask -m sim/hasty\nOf {{ nothing_here }}")
+    for line in ("%bmad traceback", "%bmad --traceback"):
+        text = kernel.execute(line).text
+        assert "Traceback (most recent call last)" in text
+        assert "nothing_here" in text
+
+
+def test_a_conversation_goes_on_over_cells(kernel: Kernel) -> None:
+    """`--chat` sends the turns before it and shows them; `%bmad chat` lists and cuts them."""
+    kernel.execute("%%bmad ask -m sim/careful --chat k\nWhat is 2 + 2?")
+    second = kernel.execute("%%bmad ask -m sim/careful --chat k -o talk\nWhat is 3 + 3?")
+    assert "Context sent: 1 earlier turn of chat k" in second.text
+    assert (
+        kernel.value("[m.role for m in talk.rows[0].messages]") == "['user', 'assistant', 'user']"
+    )
+    assert "2 turns before the next question" in kernel.execute("%bmad chat k --show").text
+    assert "1 turn before the next question" in kernel.execute("%bmad chat k --drop 1").text
+    assert "has no turns" in kernel.execute("%bmad chat k --clear").text

@@ -1,7 +1,12 @@
 """Charts: plotly figures that also carry a static twin."""
 
+from bmad_nb.charts import contrasts
 from bmad_nb.charts.base import Chart
+from bmad_nb.charts.contrasts import agreement, cost, latency, scores
 from bmad_nb.charts.over_time import timeline
 from bmad_nb.charts.quality import frontier
 
-__all__ = ["Chart", "frontier", "timeline"]
+KINDS = {"frontier": frontier, **contrasts.KINDS}
+"""Charts of answers by name."""
+
+__all__ = ["KINDS", "Chart", "agreement", "cost", "frontier", "latency", "scores", "timeline"]

@@ -44,7 +44,7 @@ _GAP = "\u00a0\u00a0"
 """Keeps a label off its mark."""
 
 
-class _Group(NamedTuple):
+class Group(NamedTuple):
     """The answers of one LLM in one setting."""
 
     name: str
@@ -67,9 +67,9 @@ def frontier(calls: pd.DataFrame) -> Chart:
 
 def _scatter(calls: pd.DataFrame) -> Scatter:
     """Return what the chart shows."""
-    groups = _groups(calls)
-    scored = any(number(each.get("score")) is not None for g in groups for each in g.calls)
-    marks = tuple(_mark(each, scored=scored) for each in groups)
+    found = groups(calls)
+    scored = any(number(each.get("score")) is not None for g in found for each in g.calls)
+    marks = tuple(_mark(each, scored=scored) for each in found)
     drawn = [mark for mark in marks if mark.drawn]
     ends = [end for m in drawn for end in (m.y, m.low, m.high) if end is not None]
     static = Scatter(
@@ -89,7 +89,7 @@ def _scatter(calls: pd.DataFrame) -> Scatter:
     return static
 
 
-def _groups(calls: pd.DataFrame) -> list[_Group]:
+def groups(calls: pd.DataFrame) -> list[Group]:
     """Return the answered calls of each LLM and setting, in their order."""
     found: dict[str, list[dict[str, Any]]] = {}
     for call in calls.to_dict("records"):
@@ -97,16 +97,16 @@ def _groups(calls: pd.DataFrame) -> list[_Group]:
         name = text(call.get("llm")) + (f"?{variant}" if variant else "")
         found.setdefault(name, []).append({str(key): value for key, value in call.items()})
     return [
-        _Group(
+        Group(
             name, [c for c in every if text(c.get("state"), "answered") == "answered"], len(every)
         )
         for name, every in found.items()
     ]
 
 
-def _mark(group: _Group, *, scored: bool) -> Mark:
+def _mark(group: Group, *, scored: bool) -> Mark:
     """Return the mean cost of an LLM, and its mean score or latency."""
-    costs = [_made(call, "cost_usd") for call in group.calls]
+    costs = [made(call, "cost_usd") for call in group.calls]
     known = [each for each in costs if each is not None]
     cost = fmean(known) if known and len(known) == len(costs) else None
     values = _by_case(group.calls, "score" if scored else "latency_s")
@@ -133,13 +133,13 @@ def _by_case(calls: Iterable[dict[str, Any]], name: str) -> list[float]:
     """Return one value per case: samples of one case are no independent evidence."""
     found: dict[str, list[float]] = {}
     for call in calls:
-        value = number(call.get("score")) if name == "score" else _made(call, name)
+        value = number(call.get("score")) if name == "score" else made(call, name)
         if value is not None:
             found.setdefault(text(call.get("case")), []).append(value)
     return [fmean(each) for each in found.values()]
 
 
-def _made(call: dict[str, Any], name: str) -> float | None:
+def made(call: dict[str, Any], name: str) -> float | None:
     """Return a cost or time of the answer when it was made."""
     original = number(call.get(f"original_{name}"))
     if original is not None or flag(call.get("from_store")):

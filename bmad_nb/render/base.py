@@ -87,6 +87,8 @@ class ComparisonView:
     """Commands that can be copied."""
     name: str = "r"
     """The variable that holds the result."""
+    baseline: str = ""
+    """Label of the column that others are compared with; empty for the best one."""
 
 
 NO_MATH = "tex2jax_ignore mathjax_ignore"

@@ -349,13 +349,17 @@ def _difference(each: Column, base: str) -> Html:
         tag("div", f"similarity{part} {points(change.similarity)}", style=LABEL),
         name="th", scope="row", style="padding:8px 16px 8px 0;width:20%",
     )  # fmt: skip
-    if text == base:
-        content = dim("The same words as the baseline.")
-    elif change.close:
-        content = tag("div", _pieces(change.pieces), style=PRE, dir="auto")
-    else:
-        content = _side_by_side(old, new)
+    same = dim("The same words as the baseline.")
+    content = same if text == base else words_between(old, new)
     return line(head, cell(content, style="padding:8px 0;line-height:1.6"))
+
+
+def words_between(old: str, new: str) -> Html:
+    """Return what a text adds to another and leaves out, or both where they are not alike."""
+    change = changes(old, new)
+    if change.close:
+        return tag("div", _pieces(change.pieces), style=PRE, dir="auto")
+    return _side_by_side(old, new)
 
 
 def _side_by_side(old: str, new: str) -> Html:

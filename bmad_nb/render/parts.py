@@ -280,17 +280,19 @@ def header(left: str, right: str, sentence: str, weak: Sequence[str]) -> Html:
     )
 
 
-def fold(title: str, *content: str, aside: str = "", is_open: bool = False) -> Html:
-    """Return a section that can be opened."""
+def fold(
+    title: str, *content: str, aside: str = "", is_open: bool = False, edge: str = "20px"
+) -> Html:
+    """Return a section that can be opened, `edge` away from what surrounds it."""
     top = tag("summary", title, " " if aside else "", dim(aside, "opacity:0.72") if aside else "",
-              style="font-size:12px;line-height:1.45;padding:8px 20px;cursor:pointer;"
+              style=f"font-size:12px;line-height:1.45;padding:8px {edge};cursor:pointer;"
               "overflow-wrap:anywhere")  # fmt: skip
-    body = tag("div", *content, style="padding:0 20px 14px 20px")
+    body = tag("div", *content, style=f"padding:0 {edge} 14px {edge}")
     attrs = {"open": "open"} if is_open else {}
     return tag("details", top, body, style=f"border-top:1px solid {LINE};margin:0", **attrs)
 
 
-def prompt(row: CallRow) -> Html:
+def prompt(row: CallRow, title: str = "Prompt as sent", edge: str = "20px") -> Html:
     """Return the messages as sent, folded."""
     parts: list[Html] = []
     for message in row.messages:
@@ -306,7 +308,7 @@ def prompt(row: CallRow) -> Html:
             left = f"… the first {len(shown):,} of {len(message.text):,} characters"
             parts.append(tag("div", left, style=DIM))
     aside = counted(row.input_tokens, "token") if row.input_tokens is not None else ""
-    return fold("Prompt as sent", *parts, aside=aside) if parts else Html("")
+    return fold(title, *parts, aside=aside, edge=edge) if parts else Html("")
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Html:

@@ -81,14 +81,17 @@ class Paired:
         )
 
 
-def paired(best: Sequence[float], others: Mapping[str, Sequence[float]]) -> Paired:
+def paired(
+    best: Sequence[float], others: Mapping[str, Sequence[float]], *, llms: int | None = None
+) -> Paired:
     """Return how far `best` is above each of `others`, case by case.
 
     Args:
         best: scores in [0, 1], one per case.
         others: scores of the others on the same cases, in the same order.
+        llms: how many are compared in all, where `others` are not all of them.
     """
-    llms = len(others) + 1
+    llms = llms or len(others) + 1
     alpha = ALPHA / max(1, llms * (llms - 1) // 2)
     needed = 1 + math.ceil(-math.log2(alpha))
     gaps = tuple(tuple(a - b for a, b in zip(best, each, strict=True)) for each in others.values())

@@ -111,7 +111,7 @@ def cost_axis(values: Iterable[float]) -> Axis:
         return Axis(0.0, 1.0, ((0.0, "$0"),))
     if positive[-1] / positive[0] < _LOG_FROM:
         low, high = (0.0, positive[-1] * 1.08)
-        return Axis(low, high, tuple((each, dollars(each)) for each in _nice(low, high)))
+        return Axis(low, high, tuple((each, dollars(each)) for each in nice(low, high)))
     low, high = positive[0] / 1.6, positive[-1] * 1.6
     ticks = [
         (digit * 10.0**power, dollars(digit * 10.0**power))
@@ -134,7 +134,7 @@ def value_axis(values: Sequence[float], *, score: bool) -> Axis:
         low, high = 0.0, max(values) * 1.12 or 1.0
     if high - low < 1e-9:
         low, high = low - 0.1, high + 0.1
-    steps = _nice(low, high)
+    steps = nice(low, high)
     digits = 2 if len(steps) > 1 and steps[1] - steps[0] < 0.095 else 1
     unit = "" if score else " s"
     return Axis(low, high, tuple((each, f"{each:.{digits}f}{unit}") for each in steps))
@@ -149,7 +149,7 @@ def dollars(value: float) -> str:
     return f"${value:.9f}".rstrip("0").rstrip(".") if value < 1 else f"${value:,.10g}"
 
 
-def _nice(low: float, high: float) -> list[float]:
+def nice(low: float, high: float) -> list[float]:
     """Return about five round numbers from `low` to `high`."""
     raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
@@ -175,34 +175,42 @@ def scatter_svg(chart: Scatter, *, ink: str = "currentColor", ident: str = "") -
 
 
 def scatter_html(chart: Scatter) -> Html:
+    """Return title, picture, notes and the table of the same numbers."""
+    rows = [(mark.label, *mark.cells) for mark in chart.marks]
+    return pictured(chart.title, scatter_svg(chart), chart.notes, chart.heads, rows)
+
+
+def pictured(
+    title: str, picture: Html, notes: Sequence[str], heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+) -> Html:  # fmt: skip
     """Return title, picture, notes and the table of the same numbers.
 
     A sanitizer drops the picture but keeps its words, so they have no size but their own; the
     sentence below appears just where `calc()` is dropped, which is in the same places.
     """
-    picture = tag("div", scatter_svg(chart), style="font-size:0;line-height:0")
+    shown = tag("div", picture, style="font-size:0;line-height:0")
     missing = tag("div", "The picture needs a trusted notebook; the table has all of its numbers.",
                   style="font-size:12px;max-height:calc(0px);overflow:hidden")  # fmt: skip
     head = "padding:6px 8px;font-size:11px;opacity:0.72"
-    sides = ["left", *["right"] * (len(chart.heads) - 2), "left"]
-    heads = line(*(cell(each, name="th", scope="col", style=f"text-align:{side};{head}")
-                   for each, side in zip(chart.heads, sides, strict=True)))  # fmt: skip
-    rows = [
-        line(*(cell(each, style=f"text-align:{side};padding:4px 8px;overflow-wrap:anywhere")
-               for each, side in zip((cut(mark.label, 200), *mark.cells), sides, strict=True)),
+    sides = ["left", *["right"] * (len(heads) - 2), "left"]
+    names = line(*(cell(each, name="th", scope="col", style=f"text-align:{side};{head}")
+                   for each, side in zip(heads, sides, strict=True)))  # fmt: skip
+    lines = [
+        line(*(cell(cut(each, 200), style=f"text-align:{side};padding:4px 8px;"
+                    "overflow-wrap:anywhere") for each, side in zip(row, sides, strict=True)),
              style=f"background:transparent;border-top:1px solid {LINE}")
-        for mark in chart.marks
+        for row in rows
     ]  # fmt: skip
+    said = "font-size:15px;line-height:1.4;font-weight:600;margin:0 0 8px"
     return tag(
         "section",
-        tag(
-            "p", chart.title, style="font-size:15px;line-height:1.4;font-weight:600;margin:0 0 8px"
-        ),
-        picture,
+        tag("p", title, style=said),
+        shown,
         missing,
-        tag("p", " ".join(chart.notes), style=f"{DIM};margin:6px 0") if chart.notes else "",
+        tag("p", " ".join(notes), style=f"{DIM};margin:6px 0") if notes else "",
         table(
-            tag("thead", heads, style="border:none"), tag("tbody", *rows), style="font-size:12px"
+            tag("thead", names, style="border:none"), tag("tbody", *lines), style="font-size:12px"
         ),
         style="max-width:760px;font-size:13px;line-height:1.5;font-variant-numeric:tabular-nums",
         **{"class": NO_MATH},

@@ -45,6 +45,7 @@ from bmad_nb.render.parts import (
     latency_words,
     llm_name,
     origin_chips,
+    prompt,
     state_chip,
     token_words,
 )
@@ -240,8 +241,8 @@ def _width(text: str) -> int:
     )
 
 
-def answer_html(row: CallRow) -> str:
-    """Return a single answer as markup: the answer, who gave it, and its measures."""
+def answer_html(row: CallRow, chat: str = "") -> str:
+    """Return a single answer as markup: the answer, who gave it, its measures, and its context."""
     column = columns([row])[0]
     chips = origin_chips(column)
     if row.state != "answered":
@@ -265,9 +266,19 @@ def answer_html(row: CallRow) -> str:
         tag("div", body, style="margin:6px 0"),
         score,
         tag("div", joined(parts, " · "), style=f"{LABEL};overflow-wrap:anywhere"),
+        prompt(row, _sent(row, chat), edge="0") if _sent(row, chat) else "",
         style="max-width:960px;font-size:13px;line-height:1.5;font-variant-numeric:tabular-nums",
         **{"class": NO_MATH},
     )
+
+
+def _sent(row: CallRow, chat: str) -> str:
+    """Return what was sent before the question, in words; empty where it was sent alone."""
+    before = sum(message.role == "assistant" for message in row.messages)
+    if not (before or chat):
+        return ""
+    name = f" of chat {chat}" if chat else ""
+    return f"Context sent: {counted(before, 'earlier turn')}{name}"
 
 
 def _name_line(column: Column) -> Html:
@@ -276,7 +287,7 @@ def _name_line(column: Column) -> Html:
     return markup(llm_name(column.llm), aside)
 
 
-def answer_text(row: CallRow) -> str:
+def answer_text(row: CallRow, chat: str = "") -> str:
     """Return a single answer as plain text."""
     if row.state == "answered":
         full = row.text or ""
@@ -291,7 +302,10 @@ def answer_text(row: CallRow) -> str:
     if row.score is not None:
         facts.append(f"score {points(row.score)} ({row.scorer})")
     facts += [f"{value} ({note})" if note else value for value, note in _row_measures(row)]
-    return plain(f"{body}\n\n{' · '.join(facts)}")
+    sent = _sent(row, chat)
+    cut_it = f" · %bmad chat {chat} --show" if chat else ""
+    context = f"\n{sent}{cut_it}" if sent else ""
+    return plain(f"{body}\n\n{' · '.join(facts)}{context}")
 
 
 def _row_measures(row: CallRow) -> list[tuple[str, str]]:

@@ -66,7 +66,7 @@ def verdict(view: ComparisonView) -> Verdict:
     else:
         found = _many_cases(view, shown, scores)
     weak = (*found.weak, *_failures(shown), *_invented(shown), *_unfinished(view))
-    base = _baseline(shown, found.best)
+    base = _baseline(shown, found.best, view.baseline)
     return replace(found, weak=weak, baseline=base.label, baseline_text=base.answered[0].text or "")
 
 
@@ -297,9 +297,12 @@ def _dearer(shown: Sequence[Column], best: str, found: Paired) -> list[str]:
     return [f"{name} costs {usd(amount * 1000)} per 1,000 calls, {best} {usd(ours * 1000)}."]
 
 
-def _baseline(shown: Sequence[Column], best: Sequence[str]) -> Column:
-    """Return the best scored column, else the first that answered."""
+def _baseline(shown: Sequence[Column], best: Sequence[str], wanted: str) -> Column:
+    """Return the column that is wanted, else the best scored one, else the first that answered."""
     answered = [each for each in shown if each.answered]
+    named = [each for each in answered if each.label == wanted]
+    if named:
+        return named[0]
     chosen = [each for each in answered if each.contender in best]
     if not chosen:
         scored = [each for each in answered if score_of(each.rows) is not None]

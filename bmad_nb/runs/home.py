@@ -70,6 +70,18 @@ class Home:
         self.on_question: Callable[[TaskAsked], Mapping[str, Any] | None] | None = None
         """Asks a person, in the thread that waits; None where nobody is there to be asked."""
 
+    def prefer(self, default_llm: str) -> None:
+        """Ask this LLM where none is named; an empty text is the settings' own again.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        own = self.found.settings.engine
+        if default_llm:
+            self.catalog.choose(default_llm)
+            own = own.model_copy(update={"default_llm": default_llm})
+        self.settings = self.found.settings.model_copy(update={"engine": own})
+
     def wait(self, work: Coroutine[Any, Any, T], running: Running) -> T:
         """Wait for a run; the second interrupt stores it as cancelled.
 

@@ -67,6 +67,7 @@ def asking_options(command: F) -> F:
 
 @click.command()
 @model_option
+@click.option("--chat", metavar="NAME", help="a conversation: its turns go before the prompt")
 @asking_options
 @click.argument("prompt", nargs=-1)
 @click.pass_obj

@@ -53,6 +53,10 @@ class Front:
     """Waits where a run was paused by the live view's own button; True once it is to go on."""
     say: Callable[[str], None] = print
     """Shows a line at once, before the verb is done."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Values of options that the user has set for all verbs, such as `budget`."""
+    traceback: Callable[[], str] | None = None
+    """Returns the last error with all its frames; None where nobody keeps it."""
 
 
 def refuse_background(front: Front) -> None:

@@ -10,7 +10,7 @@ import click
 from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.recordings import RUN
 from bmad_nb.verbs.running import STOPPED, held
-from bmad_nb.verbs.tree import command_of
+from bmad_nb.verbs.tree import bmad, command_of
 from bmad_nb.workspace import default_workspace
 
 
@@ -34,7 +34,21 @@ def complete(line: str, names: Mapping[str, Any]) -> tuple[str, list[str]]:
     if rest and rest[-1] == "--over":
         frames = [n for n, v in names.items() if hasattr(v, "columns") or isinstance(v, list)]
         return fragment, variables(fragment, {n: names[n] for n in frames})
-    return fragment, [] if rest else _starting(fragment, _first(command, names))
+    if rest and rest[-1] == "--chat":
+        return fragment, _starting(fragment, default_workspace().chats.names())
+    choices = _choices(command, rest[-1]) if rest else []
+    if choices:
+        return fragment, _starting(fragment, choices)
+    more = command.name == "diff" and len(rest) == 1
+    return fragment, [] if rest and not more else _starting(fragment, _first(command, names))
+
+
+def _choices(command: click.Command, option: str) -> list[str]:
+    """Return the words that an option can have, if they are few."""
+    for param in command.params:
+        if option in param.opts and isinstance(param.type, click.Choice):
+            return [str(each) for each in param.type.choices]
+    return []
 
 
 def _first(command: click.Command, names: Mapping[str, Any]) -> list[str]:
@@ -43,6 +57,13 @@ def _first(command: click.Command, names: Mapping[str, Any]) -> list[str]:
         return sorted(command.commands)
     if command.name == "run":
         return list(dict.fromkeys([*default_workspace().workflows, *held(names)]))
+    if command.name == "help":
+        return sorted(bmad.commands)
+    if command.name == "chat":
+        return default_workspace().chats.names()
+    if command.name in {"show", "diff", "cost", "judge", "rate"}:
+        results = [name for name, value in names.items() if hasattr(value, "answers")]
+        return [*results, *(run.run_id for run in default_workspace().store.runs()[:-21:-1])]
     return _stopped() if command.name == "resume" else []
 
 
@@ -73,7 +94,9 @@ def _of_runs(fragment: str) -> list[str]:
 
 def _options(command: click.Command) -> list[str]:
     found = [name for p in command.params if isinstance(p, click.Option) for name in p.opts]
-    return sorted([*found, "--help"], key=lambda name: (not name.startswith("--"), name))
+    return sorted(
+        [*found, "--help", "--python", "--cli"], key=lambda name: (not name.startswith("--"), name)
+    )
 
 
 def _starting(fragment: str, words: Iterable[str]) -> list[str]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from bmad_nb.blinding import Blind
 from bmad_nb.errors import UsageProblem
-from bmad_nb.results import Result, Text
+from bmad_nb.results import Comparison, Result, Text
 from bmad_nb.scorers.judge import DEFAULT_RUBRIC
 from bmad_nb.verbs.base import Front, bound, json_option, out_option, replay_option, shown
 
@@ -52,9 +53,10 @@ def judge(  # noqa: PLR0917  (click passes them by name)
 
 
 @click.command()
-@click.argument("run_id")
-@click.argument("label")
+@click.argument("run_id", metavar="RUN")
+@click.argument("label", required=False)
 @click.argument("score", type=click.FloatRange(0, 1), required=False)
+@click.option("--blind", is_flag=True, help="names hidden: LABEL is a letter; without one, show")
 @click.option("--best", is_flag=True, help="the best one of its case, instead of a score")
 @click.option("--case", default="", metavar="LABEL", help="the case, where there are cases")
 @click.option("--by", default="", metavar="NAME", help="who says it")
@@ -64,16 +66,22 @@ def judge(  # noqa: PLR0917  (click passes them by name)
 @json_option
 @click.pass_obj
 def rate(  # noqa: PLR0917  (click passes them by name)
-    front: Front, /, run_id: str, label: str, score: float | None, best: bool, case: str, by: str,
-    task_type: str, test: bool, out: str | None, as_json: bool,
+    front: Front, /, run_id: str, label: str | None, score: float | None, blind: bool, best: bool,
+    case: str, by: str, task_type: str, test: bool, out: str | None, as_json: bool,
 ) -> Any:  # fmt: skip
     """Say how good an answer is, from 0 to 1, or that it is the best one.
 
     Example: %bmad rate 1a2b3c4d sim/careful 0.9
     """
-    if (score is None) is not best:
-        raise UsageProblem("Give a score from 0 to 1, or --best.")
-    result, how = _result(front, run_id), {"case": case, "by": by, "task_type": task_type}
+    result = _result(front, run_id)
+    hidden = _blind(result, case) if blind else None
+    if hidden is not None and label is None:
+        return shown(hidden, as_json=as_json)
+    if label is None or (score is None) is not best:
+        raise UsageProblem("Give a label, and a score from 0 to 1 or --best.")
+    how: dict[str, Any] = {"case": case, "by": by, "task_type": task_type, "blind": blind}
+    if hidden is not None:
+        how["case"], label = hidden.case, hidden.label(label)
     space = front.workspace
     if score is None:
         found = space.pick(result, label, learn=not test, **how)
@@ -103,6 +111,12 @@ def learned(front: Front, /, at: int | None, rollback: int | None, as_json: bool
         return shown(record.df, as_json=True)
     off = "" if front.workspace.settings.engine.learning else "\nSwitched off: [engine] learning."
     return Text(f"{record!r}{off}")
+
+
+def _blind(result: Result, case: str) -> Blind:
+    if not isinstance(result, Comparison):
+        raise UsageProblem("One answer cannot be rated blind.", hint="Compare several.")
+    return result.blind(case)
 
 
 def _result(front: Front, run_id: str) -> Result:

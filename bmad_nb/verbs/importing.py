@@ -24,10 +24,7 @@ from bmad_nb.verbs.running import without_body
 @click.option("--force", is_flag=True, help="write over a file that is there")
 @click.pass_obj
 def import_(front: Front, file: str, kind: str | None, out: str | None, *, force: bool) -> Any:
-    """Make a workflow of a document of BMAD, and say what could not be taken over.
-
-    Example: bmad workflow import greenfield-service.yaml -o service.yaml
-    """
+    """Make a workflow of a document of BMAD, and say what could not be taken over."""
     without_body(front)
     found = _read(file, kind)
     text = found.workflow.to_yaml()

@@ -1,4 +1,4 @@
-"""The verbs that look at what was stored: `runs` and `show`, and how it is displayed."""
+"""The verbs that look at what was stored: `runs`, `show`, `diff` and `cost`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from bmad_nb.comparing import ONLY, SORTS
 from bmad_nb.errors import UsageProblem
-from bmad_nb.live.mode import WORDS, choose
-from bmad_nb.results import Text
+from bmad_nb.results import Comparison
 from bmad_nb.runs.run import Run
 from bmad_nb.verbs.base import Front, bound, json_option, out_option, shown
 
@@ -23,34 +23,84 @@ def runs(front: Front, limit: int, as_json: bool) -> Any:
 
 
 @click.command()
-@click.argument("run_id")
+@click.argument("run_id", metavar="RUN")
 @click.option("--live", is_flag=True, help="as a monitor with buttons, wherever it runs (notebook)")
+@click.option("-m", "--llms", "models", default="", metavar="ID[,ID…]", help="only these LLMs")
+@click.option("--baseline", metavar="LABEL", help="the column that others are compared with")
+@click.option("--text", metavar="WORDS", help="only cases that contain them")
+@click.option("--only", type=click.Choice(ONLY), help="only such cases of a comparison")
+@click.option(
+    "--sort", type=click.Choice(SORTS), help="order of the cases; what needs a look first"
+)
 @out_option
 @json_option
 @click.pass_obj
-def show(front: Front, run_id: str, *, live: bool, out: str | None, as_json: bool) -> Any:
-    """Show a stored run again; nothing is asked.
+def show(front: Front, /, run_id: str, *, out: str | None, as_json: bool, **options: Any) -> Any:
+    """Show a stored run again, or a part of a comparison; nothing is asked."""
+    found = stored(front, run_id)
+    if options.pop("live"):
+        return _monitor(front, found)
+    if any(options.values()):
+        if not isinstance(found, Comparison):
+            raise UsageProblem(f"Run {run_id} is no comparison.", hint="Leave the options out.")
+        found = _part(found, **options)
+    return shown(bound(front, found, out), as_json=as_json)
 
-    Example: %bmad show 6b166d55 --live
+
+def _monitor(front: Front, found: Any) -> Any:
+    """Return the live view of a run.
+
+    Raises:
+        UsageProblem: it is none of a workflow, or nothing here could show it.
     """
-    run = bound(front, front.workspace.run_of(run_id), out)
-    if not live:
-        return shown(run, as_json=as_json)
-    if front.kind == "shell" or not isinstance(run, Run):
+    if front.kind == "shell" or not isinstance(found, Run):
         raise UsageProblem(
-            "--live shows a run of a workflow, in a notebook.", hint=f"Write: show {run_id}"
+            "--live shows a run of a workflow, in a notebook.", hint="Leave the option out."
         )
-    return run.monitor()
+    return found.monitor()
+
+
+def _part(
+    found: Comparison, *, models: str, text: str | None, only: str | None, sort: str | None,
+    baseline: str | None,
+) -> Comparison:  # fmt: skip
+    """Return what options select of a comparison, in the order that they say."""
+    if models or text or only:
+        found = found.where(models or "*", text=text or "", only=only or "")  # type: ignore[arg-type]
+    if sort:
+        found = found.sorted(sort)
+    return found.from_baseline(baseline) if baseline else found
 
 
 @click.command()
-@click.argument("mode", type=click.Choice(WORDS))
+@click.argument("before", metavar="EARLIER")
+@click.argument("now", metavar="RUN")
+@out_option
+@json_option
 @click.pass_obj
-def display(front: Front, mode: str) -> Any:
-    """Choose what cells show from now on: live views, what stays in the notebook, or what fits.
+def diff(front: Front, before: str, now: str, out: str | None, as_json: bool) -> Any:
+    """Compare a run with an earlier one: regressions, what is fixed, what reads otherwise."""
+    old, new = stored(front, before), stored(front, now)
+    if isinstance(old, Run) and isinstance(new, Run):
+        return shown(new.compare(old), as_json=as_json)
+    if not (isinstance(old, Comparison) and isinstance(new, Comparison)):
+        raise UsageProblem("These are runs of different kinds.", hint="Give two of one kind.")
+    return shown(bound(front, new.against(old), out), as_json=as_json)
 
-    Example: %bmad display static
-    """
-    del front
-    choose(mode)
-    return Text(f"Cells are displayed {'as the front end allows' if mode == 'auto' else mode}.")
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option(
+    "--by", type=click.Choice(["llm", "task", "day"]), default="llm", help="what is summed up"
+)
+@json_option
+@click.pass_obj
+def cost(front: Front, run_id: str | None, by: str, as_json: bool) -> Any:
+    """Say what calls cost: all of the store's, or those of a run. Simulated money stands apart."""
+    return shown(front.workspace.spent(by, run_id), as_json=as_json)
+
+
+def stored(front: Front, name: str) -> Any:
+    """Return what a variable holds, or what the store has under an id."""
+    held = front.names.get(name)
+    return held if isinstance(held, Comparison | Run) else front.workspace.run_of(name)

@@ -16,10 +16,7 @@ from bmad_nb.verbs.base import Front
 @click.option("--texts", is_flag=True, help="send prompts and answers too")
 @click.pass_obj
 def trace(front: Front, run_id: str, endpoint: str | None, *, texts: bool) -> Any:
-    """Send a stored run to an OpenTelemetry collector, as spans of its tasks and calls.
-
-    Example: bmad trace 6b166d55 --endpoint http://127.0.0.1:4318/v1/traces
-    """
+    """Send a stored run to an OpenTelemetry collector, as spans of its tasks and calls."""
     count = front.workspace.trace(run_id, endpoint, texts=texts)
     with_ = "with" if texts else "without"
     said = f"The collector took {count} spans of run {run_id}, {with_} prompts and answers."

@@ -6,7 +6,8 @@ between the faces stands in `base.Front`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ import click
 from bmad_nb import __version__
 from bmad_nb.errors import BmadError, UnknownName, UsageProblem
 from bmad_nb.verbs import (
+    about,
     asking,
     control,
     grading,
@@ -25,6 +27,8 @@ from bmad_nb.verbs import (
     workflows,
 )
 from bmad_nb.verbs.base import Front, Tree
+from bmad_nb.verbs.examples import epilog
+from bmad_nb.verbs.spelling import asked_for, spelled
 
 
 @click.group(
@@ -41,11 +45,30 @@ for _command in (
     asking.ask, asking.compare, *together.COMMANDS,
     running.plan, running.run, running.resume, workflows.workflow,
     control.pause, control.cancel, control.approve, control.fork,
-    looking.runs, looking.show, looking.display, tracing.trace,
+    looking.runs, looking.show, looking.diff, looking.cost, about.display, tracing.trace,
     grading.judge, grading.rate, grading.learned,
     machine.models, machine.doctor, machine.demo, machine.lab,
+    about.status, about.chat, about.help_, about.traceback,
 ):  # fmt: skip
     bmad.add_command(_command)
+
+
+def _exemplify(group: click.Group, path: tuple[str, ...] = ()) -> None:
+    """Put the examples below the help of each verb."""
+    for name, command in list(group.commands.items()):
+        words = (*path, name)
+        made = command.epilog or epilog(" ".join(words)) or None
+        # a verb that stands in two places is two commands, each with its own examples
+        group.commands[name] = own = copy.copy(command)
+        own.epilog = made
+        if made:
+            own.help = (own.help or "").partition("\n\nExample:")[0]
+        if isinstance(own, click.Group):
+            own.commands = dict(own.commands)
+            _exemplify(own, words)
+
+
+_exemplify(bmad)
 
 
 def command_of(words: Sequence[str]) -> tuple[click.Command, list[str]]:
@@ -63,12 +86,51 @@ def call(front: Front, words: list[str]) -> Any:
     Raises:
         BmadError: whatever went wrong, click's own complaints among it.
     """
+    language, words = asked_for(words)
     try:
-        return bmad.main(args=words, prog_name=_prog(front), standalone_mode=False, obj=front)
+        if language is None or not words:
+            return _main(front, words)
+        verb, context = _read(front, words)
+        return spelled(front, language, verb, context, lambda front: _main(front, words))
     except click.UsageError as error:
         raise _usage(front, error) from None
     except click.Abort:
         raise KeyboardInterrupt from None
+
+
+def _main(front: Front, words: list[str]) -> Any:
+    prog = _prog(front)
+    given: dict[str, Any] = {}
+    if front.defaults:
+        given["default_map"] = _defaults(bmad, front.defaults)
+    return bmad.main(args=words, prog_name=prog, standalone_mode=False, obj=front, **given)
+
+
+def _read(front: Front, words: list[str]) -> tuple[list[str], click.Context]:
+    """Return a verb's words, and click's reading of what stands behind them."""
+    command, rest = command_of(words)
+    verb = words[: len(words) - len(rest)]
+    if verb == ["workflow"] and front.body is not None:
+        command, verb = workflows.define, ["workflow", "define"]
+    elif isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        raise UnknownName("verb", rest[0], command.commands)
+    path = f"{_prog(front)} {' '.join(verb)}"
+    below: Any = _defaults(bmad, front.defaults)
+    for word in verb:
+        below = below.get(word, {})
+    return verb, command.make_context(path, list(rest), obj=front, default_map=below)
+
+
+def _defaults(group: click.Group, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values as click's defaults for each verb that has such an option."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found[name] = _defaults(command, values)
+        elif name != "resume":  # there a budget is a new total for an old run
+            known = {param.name for param in command.params}
+            found[name] = {key: value for key, value in values.items() if key in known}
+    return found
 
 
 def _prog(front: Front) -> str:

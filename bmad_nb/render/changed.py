@@ -1,0 +1,146 @@
+"""Two runs of the same cases: what got worse, what got better, and what only reads otherwise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bmad_nb.render.base import (
+    BAD,
+    DIM,
+    GOOD,
+    GREY,
+    LINE,
+    NONE,
+    WARN,
+    Html,
+    counted,
+    cut,
+    joined,
+    plain,
+    points,
+    signed,
+    tag,
+)
+from bmad_nb.render.compare import words_between
+from bmad_nb.render.parts import card, cell, chip, code, dim, header, line, llm_name, table
+from bmad_nb.render.text import table_text
+
+MOST_ROWS = 50
+"""Changes that are shown; the rest is in the DataFrame."""
+_LIMIT = 600
+_SHORT = 60
+"""Characters of answers that stand beside each other on one line."""
+_GLYPH = {
+    "regression": ("✕", BAD), "lost": ("✕", BAD), "fixed": ("✓", GOOD), "changed": ("≈", WARN),
+    "new": ("+", GREY), "gone": (NONE, GREY), "same": ("=", GREY),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedView:
+    """All that the display of two runs shows."""
+
+    run_id: str
+    before_id: str
+    rows: tuple[Mapping[str, Any], ...]
+    """A mapping per answer, with the names of `columns.CHANGES`, what needs somebody first."""
+    name: str = "d"
+    before_utc: str = ""
+    now_utc: str = ""
+
+
+def sentence(view: ChangedView) -> str:
+    """Return what has changed, one sentence."""
+    counts = Counter(row["change"] for row in view.rows)
+    worse = counts["regression"] + counts["lost"]
+    if len(view.rows) == counts["same"]:
+        return f"Nothing changed in {counted(len(view.rows), 'answer')}"
+    parts = [counted(worse, "regression"), f"{counts['fixed']:,} fixed",
+             f"{counts['changed']:,} in other words", f"{counts['same']:,} the same"]  # fmt: skip
+    parts += [f"{counts[kind]:,} {kind}" for kind in ("new", "gone") if counts[kind]]
+    return ", ".join(parts)
+
+
+def changed_html(view: ChangedView) -> str:
+    """Return the changes as markup."""
+    shown = [row for row in view.rows if row["change"] != "same"][:MOST_ROWS]
+    more = sum(row["change"] != "same" for row in view.rows) - len(shown)
+    note = tag("div", f"{more:,} more, in {view.name}.df", style=f"{DIM};padding:6px 20px")
+    weak = ["Scores decide what is a regression; without scores words alone are compared."]
+    if any(row["simulated"] for row in view.rows):
+        weak.append("Simulated LLMs are among them.")
+    when = f"{view.before_utc[:16]} → {view.now_utc[:16]} UTC" if view.before_utc else ""
+    foot = tag("footer", dim("Next", "opacity:0.72"), " \u00a0",
+               joined((code(f"{view.name}.{each}") for each in ("regressions", "fixed", "df")),
+                      " \u00a0"),
+               style=f"border-top:1px solid {LINE};padding:9px 20px;font-size:12px")  # fmt: skip
+    return card(
+        "Changes between two runs",
+        header(f"diff · run {view.before_id} → {view.run_id}", when, sentence(view), weak),
+        table(tag("tbody", *(_row(row) for row in shown)), style="font-size:12px"),
+        note if more else "",
+        foot,
+    )
+
+
+def _row(row: Mapping[str, Any]) -> Html:
+    glyph, colour = _GLYPH[row["change"]]
+    place = " · ".join(filter(None, [row["case"], row["variant"], _sample(row)]))
+    return line(
+        cell(chip(f"{glyph} {row['change']}", colour, strong=row["change"] != "same"),
+             style="padding:8px 8px 8px 20px;width:12%"),
+        cell(llm_name(row["llm"]), tag("div", cut(place, 120), style=DIM, dir="auto"), name="th",
+             scope="row", style="padding:8px;width:20%"),
+        cell(_scores(row), style="padding:8px;width:14%;white-space:nowrap"),
+        cell(_texts(row), style="padding:8px 20px 8px 8px"),
+        style=f"background:transparent;border-top:1px solid {LINE}",
+    )  # fmt: skip
+
+
+def _sample(row: Mapping[str, Any]) -> str:
+    return f"sample {row['sample'] + 1}" if row["sample"] else ""
+
+
+def _scores(row: Mapping[str, Any]) -> str:
+    old, new = row["score_before"], row["score"]
+    if old is None and new is None:
+        return NONE
+    more = f" ({signed(new - old, 2)})" if old is not None and new is not None else ""
+    return f"{points(old)} → {points(new)}{more}"
+
+
+def _texts(row: Mapping[str, Any]) -> Html:
+    old, new = row["answer_before"], row["answer"]
+    if old is None or new is None:
+        said = "no answer before" if old is None else "no answer now"
+        return tag("div", dim(said), " ", cut(new or old or "", _LIMIT), dir="auto")
+    if max(len(old), len(new)) <= _SHORT and "\n" not in old + new:
+        return tag(
+            "div", tag("span", old, style="opacity:0.78"), " → ", tag("span", new), dir="auto"
+        )
+    return words_between(cut(old, _LIMIT), cut(new, _LIMIT))
+
+
+def changed_text(view: ChangedView) -> str:
+    """Return the changes as plain text."""
+    shown: Sequence[Mapping[str, Any]] = [r for r in view.rows if r["change"] != "same"]
+    rows = [
+        [r["change"], r["llm"], cut(r["case"], 40), _scores(r), _one_line(r["answer_before"]),
+         _one_line(r["answer"])]
+        for r in shown[:MOST_ROWS]
+    ]  # fmt: skip
+    heads = ["change", "LLM", "case", "score", "before", "now"]
+    parts = [f"diff  run {view.before_id} -> {view.run_id}\n{sentence(view)}."]
+    parts += [table_text(heads, rows)] if rows else []
+    parts += [f"{len(shown) - MOST_ROWS:,} more, in {view.name}.df"] * (len(shown) > MOST_ROWS)
+    return plain("\n\n".join(parts))
+
+
+def _one_line(text: str | None) -> str:
+    if text is None:
+        return NONE
+    one = " ".join(plain(text[:200]).split())
+    return one if len(one) <= 32 else f"{one[:31]}…"
