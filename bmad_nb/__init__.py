@@ -26,6 +26,7 @@ _HOME = {
     "Workflow": "bmad_nb.workflow.model",
     "load": "bmad_nb.parse",
     "run": "bmad_nb.workspace",
+    "build": "bmad_nb.widgets.builder",
     # what an LLM is
     "Card": "bmad_nb.llms.base",
     "LLM": "bmad_nb.llms.base",
@@ -79,6 +80,7 @@ __all__ = [
     "Workspace",
     "__version__",
     "ask",
+    "build",
     "compare",
     "enable_nested_asyncio",
     "explore",
@@ -110,6 +112,7 @@ if TYPE_CHECKING:
     from bmad_nb.results import Comparison, Result
     from bmad_nb.runs.planned import Planned
     from bmad_nb.runs.run import Run
+    from bmad_nb.widgets.builder import build
     from bmad_nb.widgets.compare import explore
     from bmad_nb.workflow.model import Workflow
     from bmad_nb.workspace import Workspace, ask, compare, run

@@ -84,7 +84,15 @@ def loads(text: str | bytes, name: str = "", *, workflow_id: str = "") -> Workfl
     Raises:
         DefinitionError: with every problem, each with line and column.
     """
-    document = documents.read(text, name)
+    return understood(documents.read(text, name), workflow_id=workflow_id)
+
+
+def understood(document: Document, *, workflow_id: str = "") -> Workflow:
+    """Return the workflow that a document defines, once it has been read; see `loads`.
+
+    Raises:
+        DefinitionError: with every problem, each with line and column.
+    """
     data = document.data
     if workflow_id and "workflow" not in data and not original_shape.is_original(data):
         data = {"workflow": workflow_id, **data}

@@ -135,6 +135,12 @@ class Workspace(Asking, Together, Steering):
         self.catalog.add(llm)
         return llm_id
 
+    def build(self, workflow: Definition | None = None, **options: Any) -> Any:
+        """Open the task builder: a form that makes or changes a workflow; see `bmad_nb.build`."""
+        from bmad_nb import build  # by its public name: the widgets stand floors above
+
+        return build(workflow, workspace=self, **options)
+
     # --- looking ------------------------------------------------------------------------------
 
     def runs(self) -> pd.DataFrame:

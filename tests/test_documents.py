@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmad_nb import documents
-from bmad_nb.documents import rewriting
+from bmad_nb.documents import rename, rewriting
 from bmad_nb.documents.rewriting import same
 from bmad_nb.errors import DefinitionError
 
@@ -338,3 +338,17 @@ def test_json_is_read_as_it_is() -> None:
     data = {"a": [1, 2.5, None, True, "x\ny", {"b": "\u2028é"}]}
 
     assert data == documents.read(json.dumps(data)).data
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_renamed_key_keeps_every_other_byte(ending: str) -> None:
+    """A key gets another name in its place: comments, order and layout stay."""
+    text = "# a\nb:   # c\n  'd e': {f: 1}  # g\n  h: |\n    d e\ni: {d: 2, j: 3}\n".replace(
+        "\n", ending
+    )
+    assert text.replace("'d e':", "new:") == rename(text, ("b", "d e"), "new")
+    assert text.replace("{d: 2", '{"on": 2') == rename(text, ("i", "d"), "on")
+    assert "\ufeff" + text.replace("i:", "z:") == rename("\ufeff" + text, ("i",), "z")
+    for path, name in ((("b", "x"), "y"), (("b", "h"), "d e")):
+        with pytest.raises(KeyError):
+            rename(text, path, name)

@@ -56,7 +56,7 @@ HOMES = {
     "nest_asyncio2": ("_loop",),
     "networkx": (),
     "genai_prices": ("pricing",),
-    "pydantic": ("settings", "options", "workflow"),
+    "pydantic": ("settings", "options", "workflow", "widgets"),
     "ruamel": ("documents",),
     "jsonschema": (),
     "click": ("verbs",),

@@ -8,7 +8,7 @@ from bmad_nb.documents.reading import (
     Position,
     read,
 )
-from bmad_nb.documents.rewriting import rewrite
+from bmad_nb.documents.rewriting import rename, rewrite, same
 from bmad_nb.documents.writing import check, write
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "Position",
     "check",
     "read",
+    "rename",
     "rewrite",
+    "same",
     "write",
 ]

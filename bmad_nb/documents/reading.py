@@ -163,6 +163,8 @@ _TRANSLATED = (
     ("could not find expected ':'", "A key lacks its colon.", "Write key: value.", True),
     ("expected <block end>", "This line does not fit those above it.",
      "Check its indent, and that a text with quotes in it is in quotes as a whole.", False),
+    ("expected the node content", "A list or a mapping is not closed, or lacks a value.",
+     "Add the value, and the closing bracket.", True),
     ("duplicate YAML directive", "A % directive cannot stand here.", "Remove it.", False),
 )  # fmt: skip
 """Part of what the parser says, our sentence and hint, and whether it is shown where it began."""

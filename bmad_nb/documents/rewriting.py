@@ -7,7 +7,7 @@ Comments, order, quotes and layout of the rest are not read at all, so they cann
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from bmad_nb.documents.writing import (
     is_literal,
     lines,
     literal,
+    scalar,
     write,
 )
 from bmad_nb.errors import DefinitionError
@@ -50,6 +51,35 @@ def rewrite(text: str, data: Mapping[str, Any]) -> str:
     except (_Odd, DefinitionError):
         pass
     return write(wanted)
+
+
+def rename(text: str, path: Sequence[str], name: str) -> str:
+    """Return a document in which one key of a mapping has another name; the rest keeps its bytes.
+
+    Args:
+        text: the document.
+        path: keys from the root down to the one that is renamed; no lists on the way.
+        name: the new key.
+
+    Raises:
+        DefinitionError: the text is no document, or the name cannot be written.
+        KeyError: there is no such key, or the new one is there already.
+    """
+    before = read(text)
+    body = before.text
+    wanted = around = checked(before.data)
+    node = _composed(body, before.data)
+    for key in path[:-1]:
+        node, around = node.inner[list(around).index(key)], around[key]
+    if path[-1] not in around or name in around:
+        raise KeyError(path[-1] if path[-1] not in around else name)
+    old = node.keys[list(around).index(path[-1])]
+    entries = [(name if key == path[-1] else key, value) for key, value in around.items()]
+    around.clear()
+    around.update(entries)
+    put = scalar(checked({name: None}) and name)
+    changed = text[: len(text) - len(body)] + body[: old.start] + put + body[old.end :]
+    return changed if same(read(changed).data, wanted) else write(wanted)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -50,8 +50,7 @@ def _together(step: Step, part: Collaborating) -> Iterable[tuple[Assignment | No
             judges = _judges(part.judge)
             return [*everybody, *((who, count * len(members)) for who, count in judges)]
         case "peer_review":
-            author, *reviewers = members
-            return [(author, 1 + part.rounds), *((each, part.rounds) for each in reviewers)]
+            return [(each, part.rounds + (n == 0)) for n, each in enumerate(members)]
     calls: list[tuple[Assignment | None, int]] = [(each, part.rounds) for each in members]
     if part.method == "rank":
         calls += everybody

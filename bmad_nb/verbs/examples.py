@@ -52,6 +52,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "lab": ("bmad lab notebooks/00_quickstart.ipynb",),
     "status": ("%bmad", "bmad status --json"),
     "help": ("%bmad help", "%bmad help compare"),
+    "build": ("%bmad build", "%bmad build summary.yaml"),
     "display": ("%bmad display static",),
     "trace": ("bmad trace 6b166d55 --endpoint http://127.0.0.1:4318/v1/traces",),
     "traceback": ("%bmad traceback", "%bmad --traceback"),

@@ -17,6 +17,7 @@ from bmad_nb.errors import BmadError, UnknownName, UsageProblem
 from bmad_nb.verbs import (
     about,
     asking,
+    building,
     control,
     grading,
     looking,
@@ -43,7 +44,7 @@ def bmad() -> None:
 
 for _command in (
     asking.ask, asking.compare, *together.COMMANDS,
-    running.plan, running.run, running.resume, workflows.workflow,
+    running.plan, running.run, running.resume, workflows.workflow, building.build,
     control.pause, control.cancel, control.approve, control.fork,
     looking.runs, looking.show, looking.diff, looking.cost, about.display, tracing.trace,
     grading.judge, grading.rate, grading.learned,

@@ -36,6 +36,7 @@ from bmad_nb.workflow.parts import (
     short,
 )
 from bmad_nb.workflow.problems import problems_of
+from bmad_nb.workflow.python_text import spelled
 from bmad_nb.workflow.rules import ONE_OF, TAKEN_BY
 from bmad_nb.workflow.values import (
     FUNCTION,
@@ -198,8 +199,8 @@ class Workflow(Part):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the definition as JSON values, as a document spells it, without defaults."""
-        spelled = self.model_dump(mode="python", by_alias=True, exclude_unset=True)
-        result: dict[str, Any] = _plain(spelled)
+        dumped = self.model_dump(mode="python", by_alias=True, exclude_unset=True)
+        result: dict[str, Any] = _plain(dumped)
         return result
 
     def to_yaml(self) -> str:
@@ -211,6 +212,30 @@ class Workflow(Part):
             DefinitionError: a task calls a function that a document cannot name, or a value is
                 none that a document can hold.
         """
+        self._check_functions()
+        said = self.to_dict()
+        if self._source is None or is_original(self._source.data):
+            return documents.write(said)
+        changed = dict(_merged(self._read_as, said, self._source.data))
+        changed.setdefault("workflow", self.id)  # it may have come from beside the text
+        return documents.rewrite(self._source.text, changed)
+
+    def to_python(self, name: str = "flow") -> str:
+        """Return lines of Python that build an equal workflow and bind it to `name`.
+
+        Raises:
+            DefinitionError: a task calls a function that text cannot name.
+        """
+        self._check_functions()
+        keys = {alias: key for key, alias in _ALIASES.items()}
+        return spelled(self.to_dict(), keys, name)
+
+    def _check_functions(self) -> None:
+        """Refuse functions that a text cannot name.
+
+        Raises:
+            DefinitionError: with each of them.
+        """
         unnamed = [
             Problem(0, 0, f"{_name_of(task.python)} has no name that could be imported.",
                     "Define it at the top of a module.", ("tasks", task_id, "python"))
@@ -219,12 +244,6 @@ class Workflow(Part):
         ]  # fmt: skip
         if unnamed:
             raise DefinitionError(unnamed, self.id)
-        spelled = self.to_dict()
-        if self._source is None or is_original(self._source.data):
-            return documents.write(spelled)
-        changed = dict(_merged(self._read_as, spelled, self._source.data))
-        changed.setdefault("workflow", self.id)  # it may have come from beside the text
-        return documents.rewrite(self._source.text, changed)
 
 
 _ALIASES = {
