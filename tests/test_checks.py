@@ -172,3 +172,17 @@ def test_a_repair_that_is_stored_is_not_paid_for_again(ws: Workspace) -> None:
             ws.run(Workflow("w", tasks={"t": {**task, "llm": "own/b", "retry": {"attempts": 1}}}),
                    resume="never")  # fmt: skip
         assert count == len(asked)
+
+
+def test_a_check_after_a_vote_goes_on_to_the_fallback(ws: Workspace) -> None:
+    """Planted: what three voices gave fails a check; the fallback stands in, and nobody is asked on."""
+    asked: list[str] = []
+    ws.add_llm("a", lambda messages: asked.append(messages[-1].text) or '{"n": 1}')
+    task = {
+        "prompt": "Which number?", "output": {"n": "integer"}, "fallback": [{"value": {"n": 2}}],
+        "collaborate": {"type": "vote", "models": ["own/a"], "n": 3},
+        "checks": [{"that": "out.n == 2", "on_fail": "fail"}],
+    }  # fmt: skip
+    run = ws.run(Workflow("voted", tasks={"t": task}, outputs={"n": "t.n"}))
+    assert (2, True) == (run.outputs["n"], run.state.tasks["t"].degraded)
+    assert 3 == len(asked)

@@ -29,9 +29,9 @@ PACKAGE = ROOT / "bmad_nb"
 
 FLOORS = (
     "errors secrets messages expressions prompts documents workflow plan_parts plan events state outcome render",
-    "settings pricing budget images options parse reducers importers",
+    "settings pricing budget images options parse reducers templates importers",
     "llms",
-    "answers consensus routers scorers store",
+    "answers consensus weighing routers scorers store",
     "patterns assigning collaborating modifiers planner grid jury columns learning frames contrasts calls steps",
     "engine forecast charts",
     "chats blinding comparing tracing results runs live grading asking running question steering workspace original lab outputs",

@@ -15,12 +15,18 @@ import nbformat
 import pytest
 
 from bmad_nb.llms import local, weights
+from bmad_nb.templates.catalog import NAMES
 from tests.kernel import MIME, ROOT, clean_environment
 from tests.shut import hook
 
 COLLABORATION = ROOT / "notebooks" / "03_collaboration.ipynb"
 SCORING = ROOT / "notebooks" / "04_scoring.ipynb"
 QUICKSTART = ROOT / "notebooks" / "00_quickstart.ipynb"
+TEMPLATES = [
+    ("07_templates.ipynb", set(NAMES[:6])),
+    ("08_knowledge_templates.ipynb", set(NAMES[6:])),
+]
+"""Notebooks, and the workflows that each of them runs."""
 
 
 class Shut:
@@ -243,6 +249,30 @@ def test_the_scoring_notebook_runs_with_the_network_shut(shut: Shut) -> None:
     assert any(each.startswith("duels judged by") for each in scorers)
     assert "human" in first.read_text("utf-8")
     assert {"0"} == {run["cost_usd"] for run in runs_in(first)}
+    assert shut.refused == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("notebook_name", "flows"), TEMPLATES)
+def test_the_notebooks_of_templates_run_with_the_network_shut(
+    shut: Shut, notebook_name: str, flows: set[str]
+) -> None:
+    """Each template runs from its own cells, offline; each card says that it is simulated."""
+    first = shut.folder / "first.ipynb"
+    done = shut.papermill(ROOT / "notebooks" / notebook_name, first)
+    assert done.returncode == 0, done.stderr[-4000:]
+    runs = runs_in(first)
+    assert flows == {run["workflow"] for run in runs}
+    assert {("completed", "0")} == {(run["status"], run["cost_usd"]) for run in runs}
+    assert flows == {path.stem for path in shut.folder.glob("*.yaml")}
+    for cell in nbformat.read(first, as_version=4).cells:
+        for out in cell.get("outputs", []):
+            if MIME in out.get("data", {}):
+                assert "simulated" in out["data"]["text/plain"]
+    made = calls_made(shut.folder)
+    done = shut.papermill(ROOT / "notebooks" / notebook_name, shut.folder / "second.ipynb")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert calls_made(shut.folder) == made, "The second execution asked somebody."
     assert shut.refused == []
 
 

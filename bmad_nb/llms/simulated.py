@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from bmad_nb.errors import ServerFailed
+from bmad_nb.llms import simulated_code
 from bmad_nb.llms import simulated_forms as forms
 from bmad_nb.llms.base import Card
 from bmad_nb.messages import Completion, Price, Request, Usage, fingerprint
@@ -39,12 +40,15 @@ _GLAD = set("good great love loved excellent fast happy helpful thanks perfect p
 _SAD = set("bad late broken slow angry hate hated terrible refund damaged crash never".split())  # noqa: SIM905
 _SUM = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:\s*(?:[-+*/x×])\s*-?\d+(?:\.\d+)?)+")  # noqa: RUF001
 _INSTRUCTION = re.compile(
-    r"(please\s+)?(answer|compare|describe|explain|give|list|name|rewrite|say|shorten|summari[sz]e"
-    r"|tell|translate|write|in one|what|why|how|which|who)\b",
+    r"(please\s+)?(answer|choose|compare|copy|correct|describe|explain|find|give|list|name|propose"
+    r"|quote|rewrite|say|score|shorten|summari[sz]e"
+    r"|tell|translate|use|write|in one|what|why|how|which|who)\b",
     re.IGNORECASE,
 )
 _FENCES = re.compile(r"^(?:</?[0-9a-f]{12}>|Candidate [A-Z]:|The task was:)$\n?", re.MULTILINE)
 """What stands around texts of others in a prompt: no words of the question."""
+_VERDICTS = "true, false or unknown"
+"""What a prompt says that asks for a verdict on a claim."""
 _WORD_OPERATORS = {"plus": "+", "minus": "-", "times": "*", "divided by": "/"}
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -221,14 +225,17 @@ class SimulatedLLM:
         question = _FENCES.sub("", question)
         capability, truth, wrong = solve(question, self.truths)
         skills = dict(self.persona.skills)
-        right = chance.random() < skills.get(capability, 0.5)
-        if capability == "general":
-            said = _summary(question, keep=3 if right else 1)
-        else:
+        sure = skills.get(capability, 0.5)
+        right = chance.random() < sure
+        if truth:
             said = truth if right else chance.choice(wrong)
+        else:
+            said = _summary(question, keep=3 if right else 1)
         if not request.schema or chance.random() > (1 + skills.get("general", 0.5)) / 2:
             return said  # now and then the demanded form is forgotten
-        return forms.filled(json.loads(request.schema), said, question, chance)
+        tests = simulated_code.tests_for(question, right=right)
+        material = forms.Material(said, tuple(_sentences(question)), sure, tests)
+        return forms.filled(json.loads(request.schema), material, question, chance)
 
 
 def _tokens(text: str) -> int:
@@ -246,6 +253,16 @@ def solve(prompt: str, truths: Mapping[str, str]) -> tuple[str, str, list[str]]:
     for part, truth in truths.items():
         if part.lower() in lowered:
             return "facts", truth, ["I do not know.", "It depends."]
+    if (program := simulated_code.asked_for(prompt)) is not None:
+        return "general", program.right, list(program.wrong)
+    return _solved(lowered)
+
+
+def _solved(lowered: str) -> tuple[str, str, list[str]]:
+    """Return the same as `solve`, for a prompt in small letters."""
+    if _VERDICTS in lowered:
+        truth = _verdict(lowered)
+        return "facts", truth, [each for each in ("true", "false", "unknown") if each != truth]
     if (value := _arithmetic(lowered)) is not None:
         truth = _number(value)
         near = map(_number, (value + 1, value - 1, value * 10, value + 9))
@@ -260,6 +277,18 @@ def solve(prompt: str, truths: Mapping[str, str]) -> tuple[str, str, list[str]]:
         truth = "positive" if glad >= sad else "negative"
         return "classify", truth, ["negative" if truth == "positive" else "positive"]
     return "general", "", []
+
+
+def _verdict(claim: str) -> str:
+    """Return whether a claim about a capital or a sum is true; unknown for any other."""
+    said = re.search(r"capital of ([a-z ]+?) is ([^\W\d_][^.\n]*)", claim)
+    if said is not None and said[1] in CAPITALS:
+        return "true" if CAPITALS[said[1]].lower() == said[2].strip() else "false"
+    sum_ = re.search(r"([\d.+*/x× -]+?) (?:is|equals) (-?\d+(?:\.\d+)?)\b", claim)  # noqa: RUF001
+    value = _arithmetic(sum_[1]) if sum_ else None
+    if sum_ is None or value is None:
+        return "unknown"
+    return "true" if value == float(sum_[2]) else "false"
 
 
 def _arithmetic(text: str) -> float | None:
@@ -296,7 +325,12 @@ def _summary(prompt: str, keep: int) -> str:
 
     What reads like an instruction is left out where anything else is there.
     """
-    found = [s.strip() for s in re.split(r"(?<=[.!?:])\s+|\n+", prompt) if s.strip()]
-    sentences = list(dict.fromkeys(s for s in found if not _INSTRUCTION.match(s))) or found
+    sentences = _sentences(prompt)
     longest = sorted(sentences, key=len, reverse=True)[:keep]
     return " ".join(s for s in sentences if s in longest)
+
+
+def _sentences(prompt: str) -> list[str]:
+    """Return the sentences of a prompt, without those that read like an instruction."""
+    found = [s.strip() for s in re.split(r"(?<=[.!?:])\s+|\n+", prompt) if s.strip()]
+    return list(dict.fromkeys(s for s in found if not _INSTRUCTION.match(s))) or found

@@ -78,7 +78,9 @@ def checked(step: Step, names: Mapping[str, Any], messages: tuple[Message, ...] 
             said = f"The answer to task {step.id!r} failed a check: {fault.said}"
             hint = "Its answers are stored; mend the check, the prompt, or take another LLM."
             return Outcome(error=fault.kind(said, hint=hint), facts=facts)
-        inner = dataclasses.replace(inner, first_rung=reply.row.rung + 1)
+        inner = dataclasses.replace(  # a fallback is one LLM's, or nobody's
+            inner, first_rung=reply.row.rung + 1, collaborating=None, cascading=None
+        )
 
 
 def _was_asked(step: Step, reply: Reply) -> bool:

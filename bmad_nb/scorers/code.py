@@ -21,7 +21,7 @@ from bmad_nb.answers.extracting import code
 from bmad_nb.errors import UsageProblem
 from bmad_nb.scorers.base import Score
 
-_LIMITS = """
+LIMITS = """
 import resource, sys
 mark = sys.stdin.readline().strip()
 for name, most in (("CPU", {cpu}), ("AS", {memory}), ("FSIZE", 1000000), ("NOFILE", 64),
@@ -30,9 +30,12 @@ for name, most in (("CPU", {cpu}), ("AS", {memory}), ("FSIZE", 1000000), ("NOFIL
         resource.setrlimit(getattr(resource, "RLIMIT_" + name), (most, most))
     except (ValueError, OSError):
         pass
-def said(number, holds, why=""):
-    sys.__stdout__.write(f"\\n{{mark}} {{number}} {{holds:d}} {{why:.80}}\\n")
 sys.path.insert(0, ".")
+"""
+"""What a process does first: it takes limits on, and reads the mark of what it will tell."""
+_TELLS = """
+def said(number, holds, why=""):
+    sys.__stdout__.write(f"\\n{mark} {number} {holds:d} {why:.80}\\n")
 from answer import *
 """
 
@@ -68,7 +71,7 @@ class CodeTests:
         with tempfile.TemporaryDirectory(prefix="bmad-code-") as folder:
             Path(folder, "answer.py").write_text(written, "utf-8", "surrogateescape")
             Path(folder, "tests.py").write_text(program, "utf-8")
-            said, ended = self._run(folder, mark)
+            said, ended = in_process(folder, mark, self._timeout_s)
         lines = [line.split(" ", 3)[1:] for line in said.splitlines() if line.startswith(mark)]
         held = {number for number, holds, *_ in lines if holds == "1"}
         early = "" if len(lines) == count else "it ended before its tests did"
@@ -81,8 +84,8 @@ class CodeTests:
             body = ast.parse(reference).body
         except (SyntaxError, ValueError) as error:
             raise UsageProblem(f"The tests are no Python: {error}.") from None
-        limits = _LIMITS.format(cpu=round(self._timeout_s) + 1, memory=self._memory)
-        lines, count = [limits], 0
+        limits = LIMITS.format(cpu=round(self._timeout_s) + 1, memory=self._memory)
+        lines, count = [limits, _TELLS], 0
         for each in body:
             test = ast.unparse(each)
             if isinstance(each, ast.FunctionDef) and each.name.startswith("test_"):
@@ -101,31 +104,32 @@ class CodeTests:
             raise UsageProblem("The reference has no test.", hint="Write: assert f(1) == 2")
         return "\n".join(lines), count
 
-    def _run(self, folder: str, mark: str) -> tuple[str, str]:
-        """Return what the tests printed, and how they ended; empty where they came to their end."""
-        said = Path(folder, "said")  # no pipe: a child that holds it would be waited for
-        with said.open("wb") as told, subprocess.Popen(
-            [sys.executable, "-I", "-B", "tests.py"], cwd=folder, env={"LANG": "C.UTF-8"},
-            stdin=subprocess.PIPE, stdout=told, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as process:  # fmt: skip
-            ended = ""
-            try:
-                with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
-                    process.communicate(f"{mark}\n".encode(), timeout=self._timeout_s)
-                if process.poll() is None:
-                    ended = f"over {self._timeout_s:g} s"
-                elif process.returncode:
-                    ended = "it broke off"
-            finally:
-                _kill(process)  # and what it has left behind
-        return said.read_bytes().decode("utf-8", "replace"), ended
-
 
 def passed(answer: str, tests: str) -> dict[str, object]:
     """Return the share of tests that an answer's code passes, and what was said of it."""
     found = CodeTests().score(answer, tests)
     return {"score": found.value, "said": found.explanation}
+
+
+def in_process(folder: str, mark: str, timeout_s: float) -> tuple[str, str]:
+    """Return what a folder's `tests.py` printed, and how it ended; empty if it came to its end."""
+    said = Path(folder, "said")  # no pipe: a child that holds it would be waited for
+    with said.open("wb") as told, subprocess.Popen(
+        [sys.executable, "-I", "-B", "tests.py"], cwd=folder, env={"LANG": "C.UTF-8"},
+        stdin=subprocess.PIPE, stdout=told, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        ended = ""
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
+                process.communicate(f"{mark}\n".encode(), timeout=timeout_s)
+            if process.poll() is None:
+                ended = f"over {timeout_s:g} s"
+            elif process.returncode:
+                ended = "it broke off"
+        finally:
+            _kill(process)  # and what it has left behind
+    return said.read_bytes().decode("utf-8", "replace"), ended
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

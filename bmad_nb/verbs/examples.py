@@ -65,6 +65,8 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "workflow pause": ("bmad workflow pause 6b166d55",),
     "workflow cancel": ("bmad workflow cancel 6b166d55",),
     "workflow approve": ("bmad workflow approve 6b166d55 signoff accept",),
+    "workflow create": ("bmad workflow create --list",
+                        "bmad workflow create --template code-review --set language=python"),
     "workflow import": ("bmad workflow import greenfield-service.yaml -o service.yaml",),
     "workflow analyze": ("bmad workflow analyze 6b166d55 --bottlenecks",),
 }  # fmt: skip

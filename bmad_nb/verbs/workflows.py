@@ -19,6 +19,7 @@ from bmad_nb.verbs.base import Front, Json, Tree
 from bmad_nb.verbs.control import analyze, approve, cancel, pause
 from bmad_nb.verbs.importing import import_
 from bmad_nb.verbs.running import execute, planned, resume, without_body
+from bmad_nb.verbs.templates import create
 from bmad_nb.workflow import inputs as values
 from bmad_nb.workflow.model import Workflow, json_schema
 from bmad_nb.workflow.values import WORKFLOW_ID
@@ -138,6 +139,6 @@ def schema(front: Front) -> Any:
     return Json(json.dumps(json_schema(), indent=2))
 
 
-for _command in (execute, resume, validate, schema, pause, cancel, approve, analyze,
+for _command in (execute, create, resume, validate, schema, pause, cancel, approve, analyze,
                  import_):  # fmt: skip
     workflow.add_command(_command)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import math
 import random
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bmad_nb.errors import ServerFailed
+from bmad_nb.llms import simulated_code
 from bmad_nb.llms.base import LLM
 from bmad_nb.llms.simulated import FLEET, Persona, SimulatedLLM, solve
 from bmad_nb.messages import Completion, Message, Request
+from bmad_nb.scorers.code import passed
 
 SKILLS = (("math", 0.6), ("facts", 0.7), ("classify", 0.8), ("general", 0.5))
 HASTY = Persona("hasty", SKILLS, "0.10", "0.40", latency_s=0)
@@ -186,3 +190,71 @@ def test_the_planted_time_passes() -> None:
     found = ask(llm, *(f"{n} + 1" for n in range(30)))
     times = sorted(each.latency_s for each in found if isinstance(each, Completion))
     assert 0.015 < times[15] < 0.027
+
+
+def form(schema: dict[str, Any], prompt: str, name: str = "steady") -> Any:
+    """Return what a fleet member that forgets no form gives in one."""
+    sure = tuple((skill, 1.0) for skill, _ in SKILLS)
+    llm = SimulatedLLM(dataclasses.replace(HASTY, name=name, skills=sure))
+    asked = dataclasses.replace(request(prompt, llm), schema=json.dumps(schema))
+    return json.loads(asyncio.run(llm.complete(asked)).text)
+
+
+def test_a_form_is_filled_from_the_prompt_s_own_sentences() -> None:
+    """Items of a list take different sentences, quotes are word for word, facts are their halves."""
+    text = {"type": "string"}
+    item = {"type": "object", "properties": dict.fromkeys(("id", "quote", "about", "value"), text)}
+    schema = {"type": "object", "properties": {"facts": {"type": "array", "items": item}}}
+    prompt = "List the facts of this text.\nThe pier is 140 metres long. The boat was red today."
+    first, second = form(schema, prompt)["facts"]
+    assert ("The pier is 140 metres long.", "The boat was red today.") == (
+        first["quote"], second["quote"]
+    )  # fmt: skip
+    assert ("1", "The pier", "140 metres long") == tuple(first[n] for n in ("id", "about", "value"))
+    assert ("2", "The boat", "red today") == tuple(second[n] for n in ("id", "about", "value"))
+
+
+def test_confidence_is_the_planted_skill() -> None:
+    """A member says how sure it is as it was planted: as a number, and as the nearest of some."""
+    known = {"type": "number", "minimum": 0, "maximum": 1}
+    for form_of, said in ((known, 1.0), ({"enum": [0.1, 0.5, 0.9]}, 0.9)):
+        schema = {"type": "object", "properties": {"confidence": form_of}}
+        assert said == form(schema, "What is 2 + 2?")["confidence"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "truth"),
+    [
+        ("The capital of France is Paris.", "true"),
+        ("The capital of Australia is Sydney.", "false"),
+        ("17 * 3 equals 51.", "true"),
+        ("12 * 12 equals 124.", "false"),
+        ("The number that I think of is even.", "unknown"),
+        ("The capital of Atlantis is Poseidonis.", "unknown"),
+    ],
+)
+def test_claims_are_judged_by_what_the_fleet_knows(claim: str, truth: str) -> None:
+    """Capitals and sums are true or false; of all else the fleet says that it does not know."""
+    capability, said, wrong = solve(f"Is this claim true, false or unknown?\n{claim}", {})
+    assert ("facts", truth) == (capability, said)
+    assert {"true", "false", "unknown"} == {truth, *wrong}
+
+
+def test_the_one_planted_program_is_right_or_wrong_as_its_tests_say() -> None:
+    """The right code passes all planted tests and none of the false ones; wrong code fails some."""
+    program = simulated_code.FARE
+    assert program.right == solve("Write this Python function.\nfare(age) gives …", {})[1]
+    for tests, whole in ((program.tests, True), (program.false_tests, False)):
+        for test in tests:
+            assert (
+                passed(program.right, f"def test_it():\n    {_indented(test)}")["score"] == 1
+            ) == whole
+    for wrong in program.wrong:
+        found = [
+            passed(wrong, f"def test_it():\n    {_indented(t)}")["score"] for t in program.tests
+        ]
+        assert min(found) == 0
+
+
+def _indented(test: str) -> str:
+    return test.replace("\n", "\n    ")

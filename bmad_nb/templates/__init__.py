@@ -1,0 +1,1 @@
+"""Workflows to begin with: documents as data, with sample inputs and declared parameters."""
