@@ -304,3 +304,17 @@ def _printable(value: Any) -> Any:
     if isinstance(value, str) and not value.isascii():
         return value.encode("utf-8", "replace").decode()
     return value
+
+
+def of_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a frame of plain rows, with the types that pandas finds."""
+    return pd.DataFrame([dict(row) for row in rows])
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame as plain values; what is missing is None."""
+    names = list(frame.columns)
+    columns = [
+        [None if pd.isna(value) else value for value in frame[name].tolist()] for name in names
+    ]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -165,3 +165,12 @@ def redact(text: str) -> str:
         if spelling in text:
             text = text.replace(spelling, "***")
     return text
+
+
+def scrub(text: str) -> str:
+    """Return `text` without the keys that are known, and without what has the shape of one.
+
+    >>> scrub("it was sk-abcdefghijklmnopqrstuv")
+    'it was ***'
+    """
+    return _SECRET_VALUE.sub("***", redact(text))

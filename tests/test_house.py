@@ -32,9 +32,9 @@ FLOORS = (
     "settings pricing budget images options parse reducers templates importers",
     "llms",
     "answers consensus weighing routers scorers store",
-    "patterns assigning collaborating modifiers planner grid jury columns learning frames contrasts calls steps",
+    "patterns assigning collaborating modifiers planner grid jury columns learning frames measures alerts contrasts calls steps",
     "engine forecast charts",
-    "chats blinding comparing tracing results runs live grading asking running question steering workspace original lab outputs",
+    "chats blinding comparing tracing results reports runs live grading asking running question steering workspace original lab monitoring stored optimizing export outputs",
     "verbs",
     "widgets magics cli __main__ __init__",
 )
@@ -48,7 +48,18 @@ HOMES = {
     "httpx_aiohttp": ("llms",),
     "httpx_sse": ("llms",),
     "aiohttp": ("llms",),
-    "pandas": ("frames", "charts", "lab", "outputs", "verbs/checks", "verbs/probing", "cli"),
+    "pandas": (
+        "frames",
+        "measures",
+        "export",
+        "stored",
+        "charts",
+        "lab",
+        "outputs",
+        "verbs/checks",
+        "verbs/probing",
+        "cli",
+    ),
     "plotly": ("charts",),
     "papermill": ("verbs/tour",),
     "IPython": ("magics", "widgets"),
@@ -63,9 +74,10 @@ HOMES = {
     "ipywidgets": ("widgets",),
     "anywidget": ("widgets",),
     "traitlets": ("widgets", "magics"),
+    "rich": ("cli/live",),
 }
 """The modules and families in which a heavy library may be imported."""
-ONLY_TYPES = {"pandas": ("workspace", "results", "runs", "contrasts", "comparing")}
+ONLY_TYPES = {"pandas": ("workspace", "results", "reports", "runs", "contrasts", "comparing")}
 """Where it may be named for the type checker only."""
 
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import os
 import sys
 import time
@@ -68,13 +70,31 @@ def _run(words: list[str]) -> Any:
     from bmad_nb.verbs.tree import call
     from bmad_nb.workspace import Workspace
 
+    if "_BMAD_COMPLETE" in os.environ:  # the shell asks what a word can become
+        importlib.import_module("bmad_nb.verbs.completion")
     workspace = Workspace()
     front = Front(workspace, "shell", say=_say)
-    if sys.stderr.isatty():
-        workspace.on_tick = _Ticker(workspace)
-        if sys.stdin.isatty():
-            workspace.on_question = _ask
-    return call(front, words or ["--help"])
+    if not sys.stderr.isatty():
+        return call(front, words or ["--help"])
+    ticker = _board(workspace) if "--show-progress" in words else _Ticker(workspace)
+
+    def say(text: str) -> None:
+        ticker.clear()
+        _say(text)
+
+    front.say, workspace.on_tick = say, ticker
+    if sys.stdin.isatty():
+        workspace.on_question = functools.partial(_ask, ticker)
+    try:
+        return call(front, words or ["--help"])
+    finally:
+        ticker.clear()
+
+
+def _board(workspace: Any) -> Any:
+    from bmad_nb.cli.live import Board
+
+    return Board(workspace)
 
 
 class _Ticker:
@@ -83,6 +103,7 @@ class _Ticker:
     def __init__(self, workspace: Any) -> None:
         self._workspace = workspace
         self._last = time.monotonic()
+        self._shown = False
 
     def __call__(self) -> None:
         if time.monotonic() - self._last >= 0.25:
@@ -90,13 +111,21 @@ class _Ticker:
             line = plain(self._workspace.progress.line())[:100]
             sys.stderr.write(f"\r\x1b[K{line}\r")
             sys.stderr.flush()
+            self._shown = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = False
 
 
-def _ask(question: Any) -> Any:
+def _ask(ticker: Any, question: Any) -> Any:
     """Ask on the terminal; data on standard output stays data."""
     from bmad_nb.verbs.control import ask_here
 
-    sys.stderr.write("\r\x1b[K")
+    ticker.clear()
     with contextlib.redirect_stdout(sys.stderr):
         return ask_here(question)
 
@@ -116,14 +145,33 @@ def _complain(error: BmadError) -> None:
 
 def _show(result: Any) -> None:
     if hasattr(result, "columns"):
-        import pandas as pd
-
-        for name in result.select_dtypes("datetimetz"):
-            result = result.assign(**{name: result[name].dt.strftime("%Y-%m-%d %H:%M:%S")})
-
-        with pd.option_context(
-            "display.width", None, "display.max_columns", None, "display.max_colwidth", 40
-        ):
-            print(plain(result.to_string(index=False)) if len(result) else "Nothing to show.")
+        _show_frame(result)
         return
+    view = getattr(result, "view", None)
+    if sys.stdout.isatty() and view is not None:
+        from bmad_nb.render.report import ReportView
+
+        drawn = view()
+        if isinstance(drawn, ReportView):
+            from bmad_nb.cli.live import show_report
+
+            show_report(drawn)
+            return
     print(repr(result))
+
+
+def _show_frame(frame: Any) -> None:
+    import pandas as pd
+
+    for name in frame.select_dtypes("datetimetz"):
+        frame = frame.assign(**{name: frame[name].dt.strftime("%Y-%m-%d %H:%M:%S")})
+    if sys.stdout.isatty() and len(frame):
+        from bmad_nb import frames
+        from bmad_nb.cli.live import show_frame
+
+        show_frame([*frame.columns], frames.rows_of(frame))
+        return
+    with pd.option_context(
+        "display.width", None, "display.max_columns", None, "display.max_colwidth", 40
+    ):
+        print(plain(frame.to_string(index=False)) if len(frame) else "Nothing to show.")

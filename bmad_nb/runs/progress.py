@@ -53,6 +53,8 @@ class Progress:
         """What each LLM has done, by its column in a comparison."""
         self.spent_usd = Decimal(0)
         """Known cost in US dollars, simulated money left out."""
+        self.invented_usd = Decimal(0)
+        """Cost of simulated LLMs in US dollars."""
         self.limit_usd: Decimal | None = None
         self.started = time.monotonic()
 
@@ -67,7 +69,10 @@ class Progress:
         self.texts.pop(row.call_id, None)
         column.ended(row)
         self.done += self.unit == "answers"
-        self.spent_usd += row.cost_usd if row.cost_usd and not row.simulated else 0
+        if row.cost_usd and row.simulated:
+            self.invented_usd += row.cost_usd
+        elif row.cost_usd:
+            self.spent_usd += row.cost_usd
 
     def said(self, call_id: str, piece: str) -> None:
         """Take note of a piece of an answer that is on its way."""
@@ -77,6 +82,13 @@ class Progress:
         """Take note of a task that has an outcome."""
         del row
         self.done += 1
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that are left at the pace so far; None before anything is done."""
+        if not self.done or self.done >= self.total:
+            return None
+        return (time.monotonic() - self.started) / self.done * (self.total - self.done)
 
     def line(self) -> str:
         """Return one line: what is done and running, money, seconds, and who is asked."""

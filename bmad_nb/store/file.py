@@ -42,6 +42,21 @@ class StoreFile:
             finally:
                 connection.close()
 
+    def compact(self) -> None:
+        """Give the room of what was removed back to the disk.
+
+        Raises:
+            StoreError: it could not be done; nothing is lost.
+        """
+        with self._typed_errors(), self._lock.held():
+            connection = self._open(write=True)
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+
     def _open(self, *, write: bool) -> sqlite3.Connection:
         if write:
             self._prepare()

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import functools
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,21 +105,22 @@ class Reading(StoreFile):
         """
         with self.reader() as connection:
             run = self._run_in(connection, run_id)
+            return [] if connection is None else _events_in(connection, run, after)
+
+    def news(self, seen: Mapping[str, int]) -> list[tuple[RunRow, list[Stamped]]]:
+        """Return what happened in runs that run or wait, and in those that are named, in one look.
+
+        Args:
+            seen: by run, the number of the last event that is known already.
+        """
+        with self.reader() as connection:
             if connection is None:
                 return []
-            call = functools.cache(functools.partial(_known_call, connection))
-            query = "SELECT number FROM runs WHERE run_id = ?"
-            number = connection.execute(query, (run.run_id,)).fetchone()[0]
-            first, last = schema.before(number), schema.before(number + 1)
-            rows = connection.execute(
-                "SELECT id, time_utc, kind, payload FROM events "
-                "WHERE id > ? AND id <= ? ORDER BY id",
-                (first + after, last),
-            ).fetchall()
-            return [
-                Stamped(key - first, when, stamped.event_of(connection, kind, body, run, call))
-                for key, when, kind, body in rows
-            ]
+            known = [*seen]
+            holes = ", ".join("?" * len(known))
+            where = f"WHERE status IN ('running', 'paused') OR run_id IN ({holes})"
+            runs = self._runs_in(connection, where, *known)
+            return [(run, _events_in(connection, run, seen.get(run.run_id, 0))) for run in runs]
 
     def wish_seen(self, number: int) -> str:
         """Return when a run saw a wish, as ISO text; empty if it has not."""
@@ -214,6 +215,22 @@ class Reading(StoreFile):
             else r
             for r in runs
         ]
+
+
+def _events_in(connection: sqlite3.Connection, run: RunRow, after: int) -> list[Stamped]:
+    """Return the events of a run behind number `after`."""
+    call = functools.cache(functools.partial(_known_call, connection))
+    query = "SELECT number FROM runs WHERE run_id = ?"
+    number = connection.execute(query, (run.run_id,)).fetchone()[0]
+    first, last = schema.before(number), schema.before(number + 1)
+    rows = connection.execute(
+        "SELECT id, time_utc, kind, payload FROM events WHERE id > ? AND id <= ? ORDER BY id",
+        (first + after, last),
+    ).fetchall()
+    return [
+        Stamped(key - first, when, stamped.event_of(connection, kind, body, run, call))
+        for key, when, kind, body in rows
+    ]
 
 
 def _call_in(connection: sqlite3.Connection, call_id: str) -> CallRow | None:

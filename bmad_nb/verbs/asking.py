@@ -17,6 +17,7 @@ from bmad_nb.scorers.choice import NAMES as SCORERS
 from bmad_nb.verbs.base import (
     Front,
     bound,
+    complete_value,
     json_option,
     out_option,
     pair,
@@ -32,6 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 model_option = click.option(
     "-m", "--model", "--llms", "models", multiple=True, metavar="ID[,ID…]",
     help="LLMs: ids with commas, globs such as sim/*, settings as ID?temperature=1",
+    shell_complete=complete_value,
 )  # fmt: skip
 
 cases_option = click.option(

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import click
+from click.shell_completion import CompletionItem
 
-from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.errors import BmadError, UnknownName, UsageProblem
 from bmad_nb.results import as_json as json_of
 from bmad_nb.secrets import looks_secret
 from bmad_nb.workspace import Workspace
@@ -25,6 +26,27 @@ def _variable(_context: click.Context, _option: click.Parameter, name: str | Non
     return name
 
 
+COMPLETERS: list[Callable[[str, Mapping[str, Any]], tuple[str, list[str]]]] = []
+"""What completes values; `verbs.completion` puts itself here, so that it loads only for that."""
+
+
+def complete_value(
+    _context: click.Context, parameter: click.Parameter, fragment: str
+) -> list[CompletionItem]:
+    """Return what a value can become in a shell: a run for RUN, an LLM for -m."""
+    words = "show" if isinstance(parameter, click.Argument) else "ask -m"
+    items: list[CompletionItem] = []
+    for complete in COMPLETERS:
+        try:
+            part, found = complete(f"{words} {fragment}", {})
+        except BmadError:  # a broken settings file is said where it is used
+            continue
+        head = fragment.removesuffix(part)
+        items += [CompletionItem(head + each) for each in found if each.startswith(part)]
+    return items
+
+
+run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_value)
 json_option = click.option("--json", "as_json", is_flag=True, help="print JSON (shell)")
 out_option = click.option(
     "-o", "--out", metavar="NAME", help="bind the result to a variable", callback=_variable

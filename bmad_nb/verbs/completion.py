@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
 
 from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.recordings import RUN
+from bmad_nb.verbs.base import COMPLETERS
 from bmad_nb.verbs.running import STOPPED, held
 from bmad_nb.verbs.tree import bmad, command_of
 from bmad_nb.workspace import default_workspace
@@ -55,16 +56,20 @@ def _first(command: click.Command, names: Mapping[str, Any]) -> list[str]:
     """Return what can stand directly behind a verb: another, a workflow, or a run."""
     if isinstance(command, click.Group):
         return sorted(command.commands)
-    if command.name == "run":
-        return list(dict.fromkeys([*default_workspace().workflows, *held(names)]))
-    if command.name == "help":
-        return sorted(bmad.commands)
-    if command.name == "chat":
-        return default_workspace().chats.names()
-    if command.name in {"show", "diff", "cost", "judge", "rate"}:
-        results = [name for name, value in names.items() if hasattr(value, "answers")]
-        return [*results, *(run.run_id for run in default_workspace().store.runs()[:-21:-1])]
-    return _stopped() if command.name == "resume" else []
+    space = default_workspace()
+    known: dict[str | None, Callable[[], list[str]]] = {
+        "run": lambda: list(dict.fromkeys([*space.workflows, *held(names)])),
+        "help": lambda: sorted(bmad.commands),
+        "chat": space.chats.names,
+        "resume": _stopped,
+    }
+    if command.name in known:
+        return known[command.name]()
+    takes = [p.name for p in command.params if isinstance(p, click.Argument)]
+    if takes[:1] not in (["run_id"], ["run_ids"], ["before"]):
+        return []
+    results = [name for name, value in names.items() if hasattr(value, "answers")]
+    return [*results, *_newest()]
 
 
 def variables(fragment: str, names: Mapping[str, Any]) -> list[str]:
@@ -78,6 +83,11 @@ def _stopped() -> list[str]:
     """Return the runs of workflows that can go on, the newest first."""
     runs = reversed(default_workspace().store.runs())
     return [run.run_id for run in runs if run.verb == "workflow" and run.status in STOPPED]
+
+
+def _newest() -> list[str]:
+    """Return the newest runs."""
+    return [run.run_id for run in default_workspace().store.runs()[:-21:-1]]
 
 
 def _of_runs(fragment: str) -> list[str]:
@@ -106,3 +116,6 @@ def _starting(fragment: str, words: Iterable[str]) -> list[str]:
 def _like(fragment: str, ids: Iterable[str]) -> list[str]:
     """Return ids that begin with the fragment, before or behind their slash."""
     return [i for i in ids if i.startswith(fragment) or i.partition("/")[2].startswith(fragment)]
+
+
+COMPLETERS.append(complete)

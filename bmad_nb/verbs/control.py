@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -12,17 +11,17 @@ from bmad_nb.errors import UsageProblem
 from bmad_nb.events import TaskAsked
 from bmad_nb.render.base import plain
 from bmad_nb.results import Text
-from bmad_nb.runs.run import Run
-from bmad_nb.verbs.base import Front, bound, json_option, out_option, shown
+from bmad_nb.verbs.base import Front, bound, json_option, out_option, run_argument, shown
 from bmad_nb.verbs.running import without_body
 from bmad_nb.verbs.wishes import rebound
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.option("--now", is_flag=True, help="break off calls in flight, too: they may be billed")
+@json_option
 @click.pass_obj
-def pause(front: Front, run_id: str, *, now: bool) -> Any:
+def pause(front: Front, run_id: str, *, now: bool, as_json: bool) -> Any:
     """Let a running run begin nothing more. Calls in flight end, and it is stored as paused.
 
     Example: bmad pause 6b166d55
@@ -30,13 +29,15 @@ def pause(front: Front, run_id: str, *, now: bool) -> Any:
     without_body(front)
     run = front.workspace.store.run(run_id)
     seen = front.workspace.pause(run.run_id, now=now)
-    return _said(front, run.run_id, seen, "pauses: nothing new begins", f"resume {run.run_id}")
+    said = _said(front, run.run_id, seen, "pauses: nothing new begins", f"resume {run.run_id}")
+    return shown(said, as_json=as_json)
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@run_argument
+@json_option
 @click.pass_obj
-def cancel(front: Front, run_id: str) -> Any:
+def cancel(front: Front, run_id: str, *, as_json: bool) -> Any:
     """Stop a run for good. What it has cost and given is kept.
 
     Example: bmad cancel 6b166d55
@@ -46,19 +47,22 @@ def cancel(front: Front, run_id: str) -> Any:
     was_running = run.status == "running"
     seen = front.workspace.cancel(run.run_id)
     if not was_running:
-        return Text(f"Run {run.run_id} is cancelled.")
-    return _said(front, run.run_id, seen, "is being cancelled", f"show {run.run_id}")
+        facts = {"run_id": run.run_id, "seen_utc": ""}
+        return shown(Text(f"Run {run.run_id} is cancelled.", facts), as_json=as_json)
+    said = _said(front, run.run_id, seen, "is being cancelled", f"show {run.run_id}")
+    return shown(said, as_json=as_json)
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.argument("task", required=False)
 @click.argument("choice", required=False)
 @click.option("--comment", default="", help="what the tasks behind it read as `comment`")
 @click.option("--set", "fields", multiple=True, metavar="FIELD=TEXT", help="a field of its form")
+@json_option
 @click.pass_obj
 def approve(
-    front: Front, /, run_id: str, task: str | None, choice: str | None, **given: Any
+    front: Front, /, run_id: str, task: str | None, choice: str | None, as_json: bool, **given: Any
 ) -> Any:
     """Answer a task that waits for a person; without a task, list what is asked.
 
@@ -68,16 +72,19 @@ def approve(
     space = front.workspace
     run = space.store.run(run_id)
     if task is None or choice is None:
-        return Text(_open_questions(space, run.run_id))
+        return shown(_open_questions(space, run.run_id), as_json=as_json)
     fields = dict(_field(each) for each in given["fields"])
     seen = space.approve(run.run_id, task, choice, given["comment"], **fields)
     if run.status != "running":
-        return Text(f"It is stored. Go on with: {_program(front)} resume {run.run_id}")
-    return _said(front, run.run_id, seen, f"has the answer to {task!r}", f"show {run.run_id}")
+        said = f"It is stored. Go on with: {_program(front)} resume {run.run_id}"
+        facts = {"run_id": run.run_id, "task": task, "choice": choice, "seen_utc": ""}
+        return shown(Text(said, facts), as_json=as_json)
+    done = _said(front, run.run_id, seen, f"has the answer to {task!r}", f"show {run.run_id}")
+    return shown(done, as_json=as_json)
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.option("--at", required=True, metavar="TASK", help="the task to begin with")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="an input or TASK.KEY")
 @click.option("-m", "--llms", multiple=True, metavar="OLD=NEW", help="NEW in OLD's place")
@@ -113,40 +120,6 @@ def _value(text: str) -> Any:
         return text
 
 
-@click.command()
-@click.argument("run_id", metavar="RUN")
-@click.option("--bottlenecks", is_flag=True, help="what held it up, with predicted savings")
-@click.option("--apply", is_flag=True, help="run it again with the first of them mended")
-@json_option
-@click.pass_obj
-def analyze(front: Front, run_id: str, *, bottlenecks: bool, apply: bool, as_json: bool) -> Any:
-    """Say what held a run up, and what it would have taken without. Each saving is simulated.
-
-    Example: bmad workflow analyze 6b166d55 --bottlenecks --apply
-    """
-    without_body(front)
-    del bottlenecks  # the only analysis that there is yet
-    run = front.workspace.run_of(run_id)
-    if not isinstance(run, Run):
-        raise UsageProblem(f"Run {run_id} is no workflow.", hint="Look at its calls.")
-    found = run.bottlenecks()
-    lines = [
-        f"{each.cause}: {each.why} Without: {each.predicted_s:.2f} s instead of "
-        f"{run.duration_s or 0:.2f} s ({each.change})"
-        for each in found
-    ]
-    rows: list[dict[str, Any]] = [dataclasses.asdict(each) for each in found]
-    if apply:
-        cause, again = front.workspace.improve(run.id)
-        measured = again.duration_s or 0.0
-        lines.append(
-            f"Applied {cause.cause}: predicted {cause.predicted_s:.2f} s, measured "
-            f"{measured:.2f} s in run {again.id}."
-        )
-        rows.append({"applied": cause.cause, "run_id": again.id, "measured_s": measured})
-    return shown(Text("\n".join(lines) or "Nothing held it up.", rows), as_json=as_json)
-
-
 def _field(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -159,19 +132,24 @@ def _program(front: Front) -> str:
 
 
 def _said(front: Front, run_id: str, seen: str, what: str, then: str) -> Text:
+    facts = {"run_id": run_id, "seen_utc": seen}
     if not seen:
-        return Text(
-            f"Run {run_id} has not seen it yet; it is stored, and obeyed as soon as it looks."
-        )
-    return Text(f"Run {run_id} {what} (seen {seen[11:23]} UTC). Next: {_program(front)} {then}")
+        said = f"Run {run_id} has not seen it yet; it is stored, and obeyed as soon as it looks."
+        return Text(said, facts)
+    said = f"Run {run_id} {what} (seen {seen[11:23]} UTC). Next: {_program(front)} {then}"
+    return Text(said, facts)
 
 
-def _open_questions(space: Any, run_id: str) -> str:
+def _open_questions(space: Any, run_id: str) -> Text:
     state = space.run_of(run_id).state
     asked = [each for name, each in state.questions.items() if name not in state.answers]
     if not asked:
-        return f"Run {run_id} asks nobody."
-    return "\n\n".join(question_text(each) for each in asked)
+        return Text(f"Run {run_id} asks nobody.", [])
+    facts = [
+        {"task": e.task, "question": e.question, "options": list(e.options), "form": list(e.form)}
+        for e in asked
+    ]
+    return Text("\n\n".join(question_text(each) for each in asked), facts)
 
 
 def question_text(asked: TaskAsked) -> str:

@@ -10,7 +10,15 @@ from bmad_nb.blinding import Blind
 from bmad_nb.errors import UsageProblem
 from bmad_nb.results import Comparison, Result, Text
 from bmad_nb.scorers.judge import DEFAULT_RUBRIC
-from bmad_nb.verbs.base import Front, bound, json_option, out_option, replay_option, shown
+from bmad_nb.verbs.base import (
+    Front,
+    bound,
+    json_option,
+    out_option,
+    replay_option,
+    run_argument,
+    shown,
+)
 
 task_type_option = click.option(
     "--task-type", default="", metavar="NAME", help="kind of task that is learned about"
@@ -19,7 +27,7 @@ test_option = click.option("--test", is_flag=True, help="learn nothing from it: 
 
 
 @click.command()
-@click.argument("run_id")
+@run_argument
 @click.option("-m", "--llms", "models", default="auto", metavar="ID[,ID…]", help="who judges")
 @click.option("--rubric", metavar="TEXT", help="what a good answer is; in a cell, its text")
 @click.option("--pairwise", is_flag=True, help="each two answers against each other, both orders")
@@ -53,7 +61,7 @@ def judge(  # noqa: PLR0917  (click passes them by name)
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.argument("label", required=False)
 @click.argument("score", type=click.FloatRange(0, 1), required=False)
 @click.option("--blind", is_flag=True, help="names hidden: LABEL is a letter; without one, show")

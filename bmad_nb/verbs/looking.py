@@ -10,7 +10,7 @@ from bmad_nb.comparing import ONLY, SORTS
 from bmad_nb.errors import UsageProblem
 from bmad_nb.results import Comparison
 from bmad_nb.runs.run import Run
-from bmad_nb.verbs.base import Front, bound, json_option, out_option, shown
+from bmad_nb.verbs.base import Front, bound, json_option, out_option, run_argument, shown
 
 
 @click.command()
@@ -18,12 +18,15 @@ from bmad_nb.verbs.base import Front, bound, json_option, out_option, shown
 @json_option
 @click.pass_obj
 def runs(front: Front, limit: int, as_json: bool) -> Any:
-    """List the runs of this project's store."""
+    """List the runs of this project's store, the newest first.
+
+    Example: bmad runs --limit 5
+    """
     return shown(front.workspace.runs().head(limit), as_json=as_json)
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.option("--live", is_flag=True, help="as a monitor with buttons, wherever it runs (notebook)")
 @click.option("-m", "--llms", "models", default="", metavar="ID[,ID…]", help="only these LLMs")
 @click.option("--baseline", metavar="LABEL", help="the column that others are compared with")

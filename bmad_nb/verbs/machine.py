@@ -16,7 +16,10 @@ from bmad_nb.verbs.base import Front, json_option, shown
 @json_option
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> Any:
-    """List and check LLMs; install or verify the embedded model."""
+    """List and check LLMs; install or verify the embedded model.
+
+    Example: bmad models
+    """
     if context.invoked_subcommand is None:
         return context.invoke(list_models, as_json=as_json)
     return None
@@ -27,7 +30,10 @@ def models(context: click.Context, as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def list_models(front: Front, pattern: str = "*", as_json: bool = False) -> Any:
-    """List LLMs that are known by name, what works here first."""
+    """List LLMs that are known by name, what works here first.
+
+    Example: bmad models list 'sim/*'
+    """
     from bmad_nb.verbs import checks
 
     return shown(checks.models(front.workspace, pattern), as_json=as_json)
@@ -49,31 +55,44 @@ def check(front: Front, names: tuple[str, ...], as_json: bool) -> Any:
 
 @models.command()
 @click.argument("name", default="smollm2-135m")
+@json_option
 @click.pass_obj
-def install(front: Front, name: str) -> Any:
-    """Fetch the weights of an embedded model, once."""
+def install(front: Front, name: str, as_json: bool) -> Any:
+    """Fetch the weights of an embedded model, once.
+
+    Example: bmad models install smollm2-135m
+    """
     from bmad_nb.llms import weights
 
     path = weights.install(_embedded(name), front.say)
-    return Text(f"{name} is ready: {path}", {"model": name, "path": str(path)})
+    facts = {"model": name, "path": str(path)}
+    return shown(Text(f"{name} is ready: {path}", facts), as_json=as_json)
 
 
 @models.command()
 @click.argument("name", default="smollm2-135m")
+@json_option
 @click.pass_obj
-def verify(front: Front, name: str) -> Any:  # noqa: ARG001  (every verb takes the front)
-    """Check the weights of an embedded model against their hash."""
+def verify(front: Front, name: str, as_json: bool) -> Any:  # noqa: ARG001  (every verb takes the front)
+    """Check the weights of an embedded model against their hash.
+
+    Example: bmad models verify
+    """
     from bmad_nb.llms import weights
 
     weights.verify(_embedded(name))
-    return Text(f"{name}: the weights have the right SHA-256.", {"model": name, "verified": True})
+    facts = {"model": name, "verified": True}
+    return shown(Text(f"{name}: the weights have the right SHA-256.", facts), as_json=as_json)
 
 
 @click.command()
 @json_option
 @click.pass_obj
 def doctor(front: Front, as_json: bool) -> Any:
-    """Check this machine: what works, what is missing, what to do."""
+    """Check this machine: what works, what is missing, what to do.
+
+    Example: bmad doctor
+    """
     from bmad_nb.verbs import checks
 
     return shown(checks.doctor(front.workspace), as_json=as_json)
@@ -87,7 +106,10 @@ def doctor(front: Front, as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def demo(front: Front, folder: Path, simulated: bool, as_json: bool) -> Any:
-    """Run the quickstart notebook on the embedded model, through papermill."""
+    """Run the quickstart notebook on the embedded model, through papermill.
+
+    Example: bmad demo --simulated
+    """
     from bmad_nb.verbs import tour
 
     result = tour.demo(front.workspace, folder, front.say, simulated=simulated)
@@ -99,7 +121,10 @@ def demo(front: Front, folder: Path, simulated: bool, as_json: bool) -> Any:
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def lab(front: Front, notebook: Path | None, options: tuple[str, ...]) -> Any:
-    """Open a notebook in JupyterLab: the demo's where none is named. OPTIONS are JupyterLab's."""
+    """Open a notebook in JupyterLab: the demo's where none is named. OPTIONS are JupyterLab's.
+
+    Example: bmad lab notebooks/00_quickstart.ipynb --no-browser
+    """
     from bmad_nb.verbs import tour
 
     if front.kind != "shell":

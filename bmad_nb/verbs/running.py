@@ -31,6 +31,7 @@ from bmad_nb.verbs.base import (
     out_option,
     refuse_background,
     replay_option,
+    run_argument,
     shown,
 )
 from bmad_nb.verbs.wishes import (
@@ -82,18 +83,41 @@ def plan(front: Front, /, definition: str, **options: Any) -> Any:
     "--resume", is_flag=False, flag_value=NEWEST, metavar="[RUN]",
     help="go on with this run, or with the newest stopped one",
 )  # fmt: skip
+@click.option("--detach", is_flag=True, help="go on in a process of its own, and print its run")
 @running_options
 @click.pass_obj
 def execute(front: Front, /, definition: str, **options: Any) -> Any:
     """Run a workflow, or go on with a run of it after the definition was edited.
 
-    Example: bmad workflow execute --definition summary.yaml --resume
+    Example: bmad workflow execute --definition summary.yaml -p topic=ice --show-progress
     """
-    return _run(front, definition, Options(**options))
+    told = Options(**options)
+    if told.detach:
+        return _detached(front, definition, told)
+    return _run(front, definition, told)
+
+
+def _detached(front: Front, definition: str, told: Options) -> Any:
+    """Run a file's workflow in a process of its own.
+
+    Raises:
+        UsageProblem: only this process knows the workflow, or options contradict each other.
+    """
+    from bmad_nb.verbs.detaching import detached
+
+    without_body(front)
+    if told.dry_run or told.out:
+        raise UsageProblem("--detach gives nothing back here.", hint="Leave --dry-run and -o out.")
+    if Path(definition).suffix.lower() not in SUFFIXES:
+        raise UsageProblem(
+            f"Another process cannot read {definition!r}.", hint="--detach takes a file."
+        )
+    found(front, definition)  # what is wrong with it is said here, at once
+    return detached(front, told.words(definition), as_json=told.as_json)
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.option("--definition", metavar="NAME|FILE", help="an edited definition")
 @click.option("--budget", metavar="USD", help="a new total, or +USD on top of the old one")
 @click.option(
@@ -311,7 +335,7 @@ def gone(front: Front, execution: Execution, options: Options) -> Any:
         with contextlib.redirect_stdout(printed):
             result = _went(front, execution)
     finally:
-        if options.show_progress and space.on_tick is None and execution.begun:
+        if options.show_progress and front.kind != "cell" and execution.begun:
             _say(front, options, [summary(Run(space.store, execution.run.run_id))])
     return _given(front, result, options)
 

@@ -52,6 +52,22 @@ class Options:
     strict: bool = False
     resume: str | None = None
     """Id of a run, `NEWEST`, or None."""
+    detach: bool = False
+
+    def words(self, definition: str) -> list[str]:
+        """Return the words that say the same to `bmad workflow execute`, without `--detach`."""
+        found = ["workflow", "execute", "--definition", definition, "--show-progress"]
+        flags = ("allow_python", "replay", "new")
+        found += [f"--{name.replace('_', '-')}" for name in flags if getattr(self, name)]
+        for name in ("budget", "strategy"):
+            value = getattr(self, name)
+            found += [] if value is None else [f"--{name}={value}"]
+        found += [] if self.params_file is None else [f"--params={self.params_file}"]
+        found += [f"--param={each}" for each in self.params]
+        found += [f"--llms={each}" for each in self.llms]
+        if self.resume is not None:
+            found += ["--resume"] if self.resume == NEWEST else [f"--resume={self.resume}"]
+        return found
 
 
 def running_options(command: F) -> F:

@@ -15,10 +15,15 @@ import click
 from bmad_nb import parse
 from bmad_nb.errors import DefinitionError, Problem, UsageProblem, WorkflowError
 from bmad_nb.results import Text
-from bmad_nb.verbs.base import Front, Json, Tree
-from bmad_nb.verbs.control import analyze, approve, cancel, pause
+from bmad_nb.verbs.base import Front, Json, Tree, json_option, shown
+from bmad_nb.verbs.control import approve, cancel, pause
+from bmad_nb.verbs.exporting import export
 from bmad_nb.verbs.importing import import_
+from bmad_nb.verbs.measuring import analyze, metrics, status
+from bmad_nb.verbs.monitoring import monitor
+from bmad_nb.verbs.optimizing import optimize
 from bmad_nb.verbs.running import execute, planned, resume, without_body
+from bmad_nb.verbs.stored import collaborate, consensus, ensemble
 from bmad_nb.verbs.templates import create
 from bmad_nb.workflow import inputs as values
 from bmad_nb.workflow.model import Workflow, json_schema
@@ -27,7 +32,7 @@ from bmad_nb.workflow.values import WORKFLOW_ID
 RESERVED = {
     "execute", "resume", "validate", "schema", "create", "status", "collaborate", "consensus",
     "ensemble", "optimize", "analyze", "route", "monitor", "metrics", "export", "pause", "cancel",
-    "approve", "import",
+    "approve", "import", "completion", "store",
 }  # fmt: skip
 """Words that stand behind `workflow`, now or later, so that no cell can give them as an id."""
 
@@ -101,17 +106,20 @@ def _read(body: str, name: str) -> Workflow:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@json_option
 @click.pass_obj
-def validate(front: Front, files: Sequence[str]) -> Any:
+def validate(front: Front, files: Sequence[str], *, as_json: bool) -> Any:
     """Check definitions, and say every problem with its line and column.
 
     Example: bmad workflow validate flows/*.yaml
     """
     without_body(front)
-    said, wrong = [], []
+    said, wrong, facts = [], [], []
     for file in files:
         try:
-            said.append(f"{file}: sound, {_size(parse.load(file))}")
+            flow = parse.load(file)
+            said.append(f"{file}: sound, {_size(flow)}")
+            facts.append({"file": file, "workflow": flow.id, "tasks": len(flow.tasks)})
         except WorkflowError as error:
             wrong.append(error)
             said.append(f"{error.what} {error.hint}".strip())
@@ -120,7 +128,7 @@ def validate(front: Front, files: Sequence[str]) -> Any:
     if wrong:
         count = f"{len(wrong)} of {len(files)} definitions are wrong:"
         raise WorkflowError("\n".join([count, *said]))
-    return Text("\n".join(said))
+    return shown(Text("\n".join(said), facts), as_json=as_json)
 
 
 def _size(flow: Workflow) -> str:
@@ -139,6 +147,8 @@ def schema(front: Front) -> Any:
     return Json(json.dumps(json_schema(), indent=2))
 
 
-for _command in (execute, create, resume, validate, schema, pause, cancel, approve, analyze,
-                 import_):  # fmt: skip
+for _command in (
+    execute, create, resume, validate, schema, pause, cancel, approve, status, analyze, metrics,
+    export, import_, collaborate, consensus, ensemble, monitor, optimize,
+):  # fmt: skip
     workflow.add_command(_command)

@@ -1,0 +1,214 @@
+"""A run as one JSON value, all that the store has of it; and the way back into another store.
+
+Keys are taken out of every text, and so is what has the shape of one. What names this machine (the
+process that ran it) is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from bmad_nb.errors import StoreCorrupt, UsageProblem
+from bmad_nb.events import CallRow, RunRow
+from bmad_nb.messages import Image, Message, Token
+from bmad_nb.secrets import resolve, scrub
+from bmad_nb.settings import Settings
+from bmad_nb.store import schema, scores, stamped
+from bmad_nb.store.journal import Store
+from bmad_nb.store.reading import now_utc
+from bmad_nb.store.scores import ScoreRow
+
+FORMAT = "bmad-run"
+VERSION = 1
+MOST_BYTES = 1 << 30
+_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
+"""Ids stand in commands that are shown, and in notebooks: nothing else is taken for one."""
+_MONEY = {f.name for f in dataclasses.fields(CallRow) if f.name.endswith("_usd")} | {"budget_usd"}
+
+
+def know_keys(settings: Settings) -> None:
+    """Load the keys that the settings refer to, so that they are known where they stand."""
+    for endpoint in settings.endpoints.values():
+        if endpoint.api_key is not None:
+            resolve(endpoint.api_key)
+
+
+def bundle(store: Store, run_id: str) -> dict[str, Any]:
+    """Return a run with its calls, events and scores, as JSON values without keys.
+
+    Raises:
+        UnknownRun: there is none.
+    """
+    run = store.run(run_id)
+    found = {
+        "format": FORMAT,
+        "version": VERSION,
+        "exported_utc": now_utc(),
+        "run": _values(dataclasses.replace(run, owner="")),
+        "calls": [_call(call) for call in store.calls(run.run_id)],
+        "events": [
+            {"seq": seq, "time_utc": when, "kind": event.kind, "payload": _payload(event)}
+            for seq, when, event in store.events(run.run_id)
+        ],
+        "scores": [_values(row) for row in scores.of_run(store, run.run_id)],
+    }
+    clean: dict[str, Any] = scrubbed(found)
+    return clean
+
+
+def scrubbed(value: Any) -> Any:
+    """Return a JSON value without keys in its texts."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, Mapping):
+        return {scrub(str(name)): scrubbed(each) for name, each in value.items()}
+    return [scrubbed(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _payload(event: Any) -> dict[str, Any]:
+    payload = stamped.payload_of(event)
+    payload.pop("owner", None)
+    return payload
+
+
+def _values(row: RunRow | ScoreRow) -> dict[str, Any]:
+    return {f.name: _plain(getattr(row, f.name)) for f in dataclasses.fields(row)}
+
+
+def _call(call: CallRow) -> dict[str, Any]:
+    values = {f.name: _plain(getattr(call, f.name)) for f in dataclasses.fields(call)}
+    values["messages"] = [
+        [m.role, m.text, *([image.media_type, image.digest] for image in m.images)]
+        for m in call.messages
+    ]
+    values["tokens"] = [[t.text, t.logprob, [list(o) for o in t.others]] for t in call.tokens]
+    return values
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Decimal) else value
+
+
+# --- the way back ---------------------------------------------------------------------------------
+
+
+def read_bundle(path: Path) -> dict[str, Any]:
+    """Return what `export --format json` wrote.
+
+    Raises:
+        UsageProblem: the file cannot be read, or is none of these.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UsageProblem(f"{path} is over 1 GiB.", hint="Import runs one by one.")
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError):
+        raise UsageProblem(
+            f"{path} is no JSON.", hint="Write it with: bmad export RUN --format json --to FILE"
+        ) from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise UsageProblem(
+            f"{path} is no export of a run.",
+            hint="Write it with: bmad export RUN --format json --to FILE",
+        )
+    if found.get("version") != VERSION:
+        raise UsageProblem(
+            f"{path} has version {found.get('version')!r}, and this bmad_nb reads {VERSION}.",
+            hint="Update bmad_nb.",
+        )
+    return found
+
+
+def bring_in(store: Store, found: Mapping[str, Any]) -> RunRow:
+    """Put an exported run into a store; it may run no code there, whatever it was allowed before.
+
+    Raises:
+        UsageProblem: the run is there already, or the export does not hold together.
+    """
+    try:
+        run, calls = _run_of(found["run"]), [_call_of(each) for each in found["calls"]]
+        marks = [_score_of(each) for each in found["scores"]]
+        events = [(int(e["seq"]), str(e["time_utc"]), str(e["kind"]), e["payload"])
+                  for e in found["events"]]  # fmt: skip
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise _broken(error) from None
+    if not _ID.fullmatch(run.run_id) or not all(_ID.fullmatch(e.call_id) for e in calls):
+        raise _broken("an id that is none")
+    if ({e.run_id for e in calls} | {e.run_id for e in marks}) - {run.run_id}:
+        raise _broken("rows of another run")
+
+    def work(writer: sqlite3.Connection) -> None:
+        query = "SELECT 1 FROM runs WHERE run_id = ?"
+        if writer.execute(query, (run.run_id,)).fetchone():
+            raise UsageProblem(f"Run {run.run_id} is in this store already.")
+        _write(writer, run, calls, events)
+
+    try:
+        store.write(work)
+    except (sqlite3.IntegrityError, KeyError, TypeError, ValueError, StoreCorrupt) as error:
+        raise _broken(error) from None
+    scores.keep(store, marks)
+    return store.run(run.run_id)
+
+
+def _broken(why: object) -> UsageProblem:
+    said = why if isinstance(why, str) else type(why).__name__
+    return UsageProblem(f"The export does not hold together ({said}); nothing was imported.")
+
+
+def _write(
+    writer: sqlite3.Connection,
+    run: RunRow,
+    calls: Sequence[CallRow],
+    events: Sequence[tuple[int, str, str, Any]],
+) -> None:
+    number = schema.keep_run(writer, dataclasses.replace(run, status="running"))
+    known = {call.call_id: call for call in calls}
+    for call in calls:
+        schema.keep_call(writer, call)
+    for seq, when, kind, payload in events:
+        body = json.dumps(payload).encode()
+        event = stamped.event_of(writer, kind, body, run, known.__getitem__)
+        stamped.keep_event(writer, event, schema.before(number) + seq, when)
+    if run.status not in {"running", "interrupted"}:  # those have no living owner here
+        writer.execute(schema.END_RUN, (run.status, run.reason, run.ended_utc, number))
+
+
+def _run_of(values: Mapping[str, Any]) -> RunRow:
+    options = values["options"]
+    if isinstance(options, dict):
+        options = {**options, "allow_python": False}
+    return RunRow(**{**values, "options": options, "owner": "", **_money_of(values)})
+
+
+def _call_of(values: Mapping[str, Any]) -> CallRow:
+    state = (
+        "in_flight" if values["state"] == "lost" and not values["ended_utc"] else values["state"]
+    )
+    messages = tuple(
+        Message(role, text, tuple(Image(kind, b"", digest) for kind, digest in images))
+        for role, text, *images in values["messages"]
+    )
+    tokens = tuple(
+        Token(text, logprob, tuple((other, at) for other, at in others))
+        for text, logprob, others in values["tokens"]
+    )
+    more = {"state": state, "messages": messages, "tokens": tokens}
+    return CallRow(**{**values, **more, **_money_of(values)})
+
+
+def _money_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: None if values[n] is None else Decimal(values[n]) for n in _MONEY & values.keys()}
+
+
+def _score_of(values: Mapping[str, Any]) -> ScoreRow:
+    return ScoreRow(**{**values, "number": 0})

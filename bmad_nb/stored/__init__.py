@@ -1,0 +1,1 @@
+"""Answers that are stored already, made into one: votes and merges that ask nobody."""
