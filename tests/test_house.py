@@ -61,6 +61,7 @@ HOMES = {
         "cli",
     ),
     "plotly": ("charts",),
+    "scipy": ("routers",),
     "papermill": ("verbs/tour",),
     "IPython": ("magics", "widgets"),
     "nest_asyncio": ("_loop",),
@@ -395,7 +396,7 @@ def test_a_misnamed_column_is_found() -> None:
 
 HEAVY = [
     "pandas", "plotly", "networkx", "papermill", "httpx", "pydantic", "click", "genai_prices",
-    "numpy", "ipywidgets",
+    "numpy", "ipywidgets", "scipy",
 ]  # fmt: skip
 
 

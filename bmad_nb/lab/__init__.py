@@ -9,14 +9,22 @@ _HOME = {
     "Advice": "bmad_nb.lab.tables",
     "cascade": "bmad_nb.lab.escalating",
     "consensus": "bmad_nb.lab.agreeing",
+    "explain": "bmad_nb.lab.explaining",
+    "policy_value": "bmad_nb.lab.estimating",
+    "replay": "bmad_nb.lab.replaying",
+    "stream": "bmad_nb.lab.streaming",
 }
 """pandas is imported where one of them is used."""
 
-__all__ = ["Advice", "cascade", "consensus"]
+__all__ = ["Advice", "cascade", "consensus", "explain", "policy_value", "replay", "stream"]
 
 if TYPE_CHECKING:
     from bmad_nb.lab.agreeing import consensus
     from bmad_nb.lab.escalating import cascade
+    from bmad_nb.lab.estimating import policy_value
+    from bmad_nb.lab.explaining import explain
+    from bmad_nb.lab.replaying import replay
+    from bmad_nb.lab.streaming import stream
     from bmad_nb.lab.tables import Advice
 
 

@@ -35,6 +35,8 @@ class Demand:
     """Least quality in [0, 1]; one of which nothing is known may be taken."""
     max_latency_s: float | None = None
     """Most median seconds; one that was never asked may be taken."""
+    prompt: str = ""
+    """Text that is to be sent; empty where a plan is made before it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Candidate:
     """Median seconds of its answers so far; None where it was never asked here."""
     quality: float | None = None
     """Quality in [0, 1] for this kind of task, learned or else declared; None is unknown."""
+    usd: float | None = None
+    """Mean US dollars of one of its calls so far; None where none was paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,10 @@ class Choice:
     """One sentence."""
     rejected: tuple[tuple[str, str], ...] = ()
     """LLMs that were not taken, each with its reason."""
+    expected: tuple[tuple[str, float], ...] = ()
+    """LLMs and the score in [0, 1] that the router expects of each, where it expects one."""
+    propensity: float | None = None
+    """Probability in (0, 1] with which it was made; None: it was certain."""
 
 
 class Router(Protocol):

@@ -15,6 +15,7 @@ class Capability:
     """
 
     name = "capability"
+    is_blind = True
 
     def __init__(self, *, thrifty: bool = False) -> None:
         """Keep the setting."""

@@ -13,9 +13,13 @@ _OUTPUT_SHARE = 3
 
 
 class Cheapest:
-    """Takes the candidate with the lowest price; one whose price is unknown comes last."""
+    """Takes the candidate with the lowest price; one whose price is unknown comes last.
+
+    Where no price is known at all, what calls have cost so far decides.
+    """
 
     name = "cheapest"
+    is_blind = True
 
     def choose(self, demand: Demand, candidates: Sequence[Candidate]) -> Choice:
         """Return the cheapest candidate; of equal ones the first that was named.
@@ -24,9 +28,11 @@ class Cheapest:
             Unroutable: none passes the hard filters.
         """
         found, rejected = passing(demand, candidates)
-        ranked = sorted(found, key=lambda each: (each.price is None, _blended(each.price)))
-        others = tuple((each.card.id, f"dearer: {_said(each.price)}") for each in ranked[1:])
-        reason = f"the cheapest of {len(found)} that can do it: {_said(ranked[0].price)}"
+        paid = all(each.price is None for each in found)
+        ranked = sorted(found, key=_paid if paid else _listed)
+        said = _said_paid if paid else _said
+        others = tuple((each.card.id, f"dearer: {said(each)}") for each in ranked[1:])
+        reason = f"the cheapest of {len(found)} that can do it: {said(ranked[0])}"
         return Choice(ranked[0].card.id, reason, (*rejected, *others))
 
 
@@ -38,7 +44,20 @@ def _blended(price: Price | None) -> Decimal:
     return parts / (_OUTPUT_SHARE + 1)
 
 
-def _said(price: Price | None) -> str:
+def _listed(candidate: Candidate) -> tuple[bool, Decimal]:
+    return candidate.price is None, _blended(candidate.price)
+
+
+def _paid(candidate: Candidate) -> tuple[bool, float]:
+    return candidate.usd is None, candidate.usd or 0.0
+
+
+def _said_paid(candidate: Candidate) -> str:
+    return "price unknown" if candidate.usd is None else f"${candidate.usd:.2g} a call so far"
+
+
+def _said(candidate: Candidate) -> str:
+    price = candidate.price
     if price is None:
         return "price unknown"
     return "free" if not _blended(price) else f"${_blended(price):.4g} per million tokens"

@@ -11,6 +11,7 @@ class Fastest:
     """Takes the candidate with the lowest median latency; one never asked here comes last."""
 
     name = "fastest"
+    is_blind = True
 
     def choose(self, demand: Demand, candidates: Sequence[Candidate]) -> Choice:
         """Return the fastest candidate; of equal ones the first that was named.
@@ -29,6 +30,7 @@ class Balanced:
     """Takes the candidate with the least sum of cost and latency, each as a share of the most."""
 
     name = "balanced"
+    is_blind = True
 
     def choose(self, demand: Demand, candidates: Sequence[Candidate]) -> Choice:
         """Return the best bargain; what is unknown of a candidate counts as the most.

@@ -11,6 +11,7 @@ class Fixed:
     """Takes the first candidate in the order in which they were named."""
 
     name = "fixed"
+    is_blind = True
 
     def choose(self, demand: Demand, candidates: Sequence[Candidate]) -> Choice:
         """Return the first candidate that passes the hard filters.

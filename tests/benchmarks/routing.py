@@ -1,0 +1,230 @@
+"""Routers on recorded answers of real LLMs, and a million synthetic calls; tables are not ours.
+
+Run: python tests/benchmarks/routing.py --data FOLDER [--train FOLDER] [--tables NAME ...]
+                                        [--out FILE] [--million]
+
+FOLDER holds TABLE.queries.jsonl.gz and TABLE.calls.jsonl.gz. Without --train each table is judged
+by a nested cross-validation (what a router needs to choose is chosen inside of each training part);
+with it routers learn from that folder and are judged on --data. --million replays 100,000 synthetic
+queries of 10 LLMs through ten routers instead, in a process of its own. Results go to
+tests/benchmarks/results/routing.json, or to FILE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")  # CPU seconds of one core, without threads that spin
+
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bmad_nb import lab
+from bmad_nb.lab.reading import read
+from bmad_nb.lab.replaying import ROUTERS
+from bmad_nb.llms.base import Card
+from bmad_nb.routers.base import Candidate, Demand
+from bmad_nb.routers.chance import Random
+from bmad_nb.routers.choice import router_of
+
+RESULTS = Path(__file__).parent / "results" / "routing.json"
+TABLES = (
+    "routellm_gsm8k", "routellm_mmlu", "routellm_mtbench", "llmrouter", "zeroeval_gsm",
+    "zeroeval_math_l5", "zeroeval_crux",
+)  # fmt: skip
+PUBLISHED = {
+    "routellm_gsm8k": {"cpt50": (50.0, 2), "cpt80": (80.08, 1), "apgr": 0.497},
+    "routellm_mmlu": {"cpt50": (50.07, None), "cpt80": (79.93, None), "apgr": 0.5},
+    "routellm_mtbench": {"cpt50": (49.03, 4), "cpt80": (78.08, 3), "apgr": 0.5},
+}
+"""Random routers as RouteLLM prints them, each with its half width where it gives one."""
+METRICS = ("quality", "gain", "cost_usd", "aiq", "aiq_gain", "apgr", "cpt50", "cpt80")
+SEEDS = 20
+
+
+def tables(folder: Path, table: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the queries and calls of a table."""
+    queries, calls = (
+        pd.read_json(folder / f"{table}.{part}.jsonl.gz", lines=True, dtype=False)
+        for part in ("queries", "calls")
+    )
+    return queries, calls
+
+
+def rounded(value: float) -> float | None:
+    """Return a number as JSON can hold it."""
+    return None if value is None or not np.isfinite(value) else round(float(value), 5)
+
+
+def difference(found: Any, router: str, against: str, metric: str) -> list[float | None] | None:
+    """Return a paired difference with its interval; None where there is none."""
+    names = set(found.frame[found.frame["metric"] == metric]["router"])
+    if not {router, against} <= names:
+        return None
+    gap = found.difference(router, against, metric)
+    return [rounded(gap.value), rounded(gap.low), rounded(gap.high)]
+
+
+def judged(
+    data: tuple[pd.DataFrame, pd.DataFrame], train: tuple[pd.DataFrame, pd.DataFrame] | None
+) -> dict[str, Any]:
+    """Return the measures of all routers on one table."""
+    began = time.process_time()
+    found = lab.replay(*data, routers=list(ROUTERS), train=train)
+    seconds = time.process_time() - began
+    print(found)
+    frame = found.frame[found.frame["metric"].isin(METRICS)]
+    rows: dict[str, Any] = {}
+    for row in frame.itertuples():
+        triple = [rounded(row.value), rounded(row.low), rounded(row.high)]
+        rows.setdefault(row.router, {})[row.metric] = triple
+    primary = "aiq_gain" if found.routers.get("aiq_gain") is not None else "gain"
+    return {
+        "queries": len(data[0]), "LLMs": len(found.llms), "cpu_s": round(seconds, 1),
+        "verdict": found.verdict, "notes": list(found.notes), "routers": rows,
+        "learned - prompt-length, APGR": difference(found, "learned", "prompt-length", "apgr"),
+        "learned - prompt-length, quality": difference(
+            found, "learned", "prompt-length", "quality"
+        ),
+        "learned - best single, quality": difference(found, "learned", "best-single", "quality"),
+        "learned - Zero router": rows["learned"].get(primary),
+    }  # fmt: skip
+
+
+def by_chance(data: tuple[pd.DataFrame, pd.DataFrame], published: dict[str, Any]) -> dict[str, Any]:
+    """Return the random router over many seeds beside what is published of it."""
+    routers = [Random(seed) for seed in range(SEEDS)]
+    for seed, router in enumerate(routers):
+        router.name = f"random of seed {seed}"
+    frame = lab.replay(*data, routers=routers, draws=100).frame
+    frame = frame[frame["router"].str.startswith("random of")]
+    found: dict[str, Any] = {}
+    for metric, expected in published.items():
+        values = list(frame[frame["metric"] == metric]["value"])
+        mean, half = fmean(values), 1.96 * stdev(values)
+        centre, wide = expected if isinstance(expected, tuple) else (expected, None)
+        low = centre - (wide if wide is not None else half)
+        high = centre + (wide if wide is not None else half)
+        found[metric] = {
+            "mean of seeds": rounded(mean), "published": expected,
+            "inside": bool(low <= mean <= high), "95 % of seeds": rounded(half),
+        }  # fmt: skip
+    return found
+
+
+def live(data: tuple[pd.DataFrame, pd.DataFrame]) -> dict[str, Any]:
+    """Return how long the learned router takes to learn and to choose for one prompt."""
+    recorded = read(*data)
+    began = time.process_time()
+    router = router_of("learned").fit(recorded.outcomes)
+    training = time.process_time() - began
+    llms = recorded.outcomes.questions.llms
+    found = [Candidate(Card(id=each, identity="here", model=each), None) for each in llms]
+    times = []
+    for prompt in list(recorded.outcomes.questions.prompts)[:200]:
+        start = time.perf_counter()
+        router.choose(Demand("one", prompt=f"{prompt} "), found)
+        times.append(1000 * (time.perf_counter() - start))
+    return {
+        "training_cpu_s": round(training, 2),
+        "decision_ms": {"median": rounded(float(np.median(times))),
+                        "p95": rounded(float(np.quantile(times, 0.95)))},
+    }  # fmt: skip
+
+
+def million(queries: int = 100_000, llms: int = 10) -> dict[str, Any]:
+    """Return CPU and memory of ten routers over a million synthetic calls, beside a floor."""
+    rng = np.random.default_rng(0)
+    words = np.array([f"w{n:05d}" for n in range(20_000)])
+    kinds = rng.integers(0, 12, queries)
+    picked = (rng.zipf(1.3, (queries, 16)) * 37 + kinds[:, None] * 1_500) % len(words)
+    asked = pd.DataFrame(
+        {"query_id": np.arange(queries), "subset": [f"kind {k}" for k in kinds],
+         "prompt": [" ".join(row) for row in words[picked]]}
+    )  # fmt: skip
+    skill = rng.uniform(0.2, 0.9, (12, llms))
+    score = (rng.random((queries, llms)) < skill[kinds]).astype(float)
+    usd = np.geomspace(1e-4, 1e-2, llms) * rng.uniform(0.5, 1.5, (queries, llms))
+    calls = pd.DataFrame(
+        {"query_id": np.repeat(np.arange(queries), llms),
+         "model": np.tile([f"LLM {n}" for n in range(llms)], queries),
+         "score": score.ravel(), "cost_usd": usd.ravel()}
+    )  # fmt: skip
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    began = time.process_time()
+    table = calls.pivot_table(index="query_id", columns="model", values=["score", "cost_usd"])
+    floor = time.process_time() - began
+    del table
+    began = time.process_time()
+    found = lab.replay(asked, calls)
+    seconds = time.process_time() - began
+    print(found)
+    return {
+        "calls": queries * llms, "routers": len(found.routers), "cpu_s": round(seconds, 1),
+        "floor: pandas pivot of the same calls, cpu_s": round(floor, 1),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "of which the tables, mb": round(before), "target": "20 s CPU, 1,500 MB",
+    }  # fmt: skip
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder of the tables that are judged")
+    parser.add_argument("--train", type=Path, help="folder of the tables that are learned from")
+    parser.add_argument("--tables", nargs="+", default=list(TABLES))
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--million", action="store_true", help="the synthetic table instead")
+    return parser.parse_args()
+
+
+def _one(options: argparse.Namespace, table: str) -> dict[str, Any]:
+    data = tables(options.data, table)
+    train = None if options.train is None else tables(options.train, table)
+    print(f"\n# {table}")
+    found = judged(data, train)
+    if table in PUBLISHED:
+        found["random over seeds"] = by_chance(data, PUBLISHED[table])
+    if "subset" in data[0].columns and data[0]["subset"].nunique() > 1:
+        print(f"\n# {table}, kinds of tasks unknown")
+        blind = data[0].drop(columns="subset"), data[1]
+        taught = None if train is None else (train[0].drop(columns="subset"), train[1])
+        found["kinds of tasks unknown"] = judged(blind, taught)
+    found["live"] = live(data if train is None else train)
+    return found
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = _options()
+    results: dict[str, Any] = {"python": platform.python_version()}
+    if options.out.exists():
+        results = json.loads(options.out.read_text("utf-8"))
+    if options.million:
+        results["million"] = million()
+    elif options.data is None:
+        raise SystemExit("Give --data FOLDER, or --million.")
+    else:
+        how = "nested cross-validation" if options.train is None else "learned from --train"
+        results["how"] = how
+        for table in options.tables:
+            if (options.data / f"{table}.queries.jsonl.gz").exists():
+                results.setdefault("tables", {})[table] = _one(options, table)
+    options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
