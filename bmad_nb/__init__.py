@@ -32,6 +32,7 @@ _HOME = {
     "LLM": "bmad_nb.llms.base",
     "SimulatedLLM": "bmad_nb.llms.simulated",
     # what is said
+    "Choice": "bmad_nb.routers.base",
     "Completion": "bmad_nb.messages",
     "Message": "bmad_nb.messages",
     "Price": "bmad_nb.messages",
@@ -59,6 +60,7 @@ __all__ = [
     "BmadError",
     "BudgetExceeded",
     "Card",
+    "Choice",
     "Comparison",
     "Completion",
     "DefinitionError",
@@ -110,6 +112,7 @@ if TYPE_CHECKING:
     from bmad_nb.outputs import read_outputs
     from bmad_nb.parse import load
     from bmad_nb.results import Comparison, Result
+    from bmad_nb.routers.base import Choice
     from bmad_nb.runs.planned import Planned
     from bmad_nb.runs.run import Run
     from bmad_nb.widgets.builder import build

@@ -1,20 +1,23 @@
-"""Which LLM does a task, judges it, takes over where it fails: by routes, objectives and prices."""
+"""Which LLM does a task: by routes, objectives, prices and what was learned."""
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bmad_nb.errors import UnknownName, Unroutable, UsageProblem
 from bmad_nb.llms.catalog import Catalog
-from bmad_nb.llms.families import family_of
 from bmad_nb.messages import Scalar
 from bmad_nb.plan_parts import Assignment
-from bmad_nb.routers.base import Candidate, Choice, Demand, Router, passing
+from bmad_nb.render.base import listed
+from bmad_nb.routers.base import Candidate, Choice, Demand, Router
 from bmad_nb.routers.capability import Capability
 from bmad_nb.routers.cheapest import Cheapest
+from bmad_nb.routers.covering import cover
+from bmad_nb.routers.efficient import Efficient
 from bmad_nb.routers.fastest import Balanced, Fastest
 from bmad_nb.routers.fixed import Fixed
 from bmad_nb.settings import EngineSettings
@@ -23,16 +26,16 @@ from bmad_nb.workflow.parts import Params, Route
 
 ROUTERS: dict[str, type[Router]] = {
     "fixed": Fixed, "cheapest": Cheapest, "capability": Capability, "fastest": Fastest,
-    "balanced": Balanced,
+    "balanced": Balanced, "efficient": Efficient,
 }  # fmt: skip
 _PREFER = {"cheapest": "cheapest", "best": "capability", "fastest": "fastest",
-           "balanced": "balanced"}  # fmt: skip
+           "balanced": "balanced", "efficient": "efficient"}  # fmt: skip
 _OBJECTIVES = {"cost_optimized": "cheapest", "latency_optimized": "fastest", "balanced": "balanced"}
 """The router that serves an objective; `priority_first` says nothing about LLMs."""
-MOST_HEALERS = 2
-"""Other LLMs that the adaptive strategy tries where one fails."""
 
 Setting = tuple[tuple[str, Scalar], ...]
+Evidence = tuple[int, float | None, float | None]
+"""Answers that were scored, and both ends of the 95 % interval of their mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Choosing:
     """Median seconds of an answer so far, by LLM."""
     quality: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Learned mean score in [0, 1], by LLM and type of task."""
+    evidence: Mapping[tuple[str, str], Evidence] = field(default_factory=dict)
+    """What that is based on."""
 
 
 class Assigner:
@@ -76,6 +81,7 @@ class Assigner:
         """Assign nothing yet."""
         self._catalog, self._engine, self._choosing = catalog, engine, choosing
         self._defaults, self._objectives, self._missing = defaults, objectives, missing
+        self._named: dict[str, dict[str, Setting]] = {}
         self.rebound: set[str] = set()
         """Ids of the caller that took the place of others."""
 
@@ -128,10 +134,98 @@ class Assigner:
             router = self._router(route, found)
             choice = router.choose(self._demand(task_id, task, route), found)
         except (UnknownName, UsageProblem, Unroutable) as error:
+            if isinstance(error, Unroutable) and (team := self.team(task_id, task, route)):
+                return self._assignment(team[0], settings, "cover")
             where = (task_id, "llm" if task.llm else "route")
             self._missing(where, f"{error.what} {error.hint}".strip())
             return None
         return self._assignment(choice, settings, router.name)
+
+    def team(self, task_id: str, task: Task, route: Route) -> list[Choice]:
+        """Return the LLMs that together can do what nobody can alone; only of a collaboration."""
+        if not (task.collaborate and route.capabilities):
+            return []
+        if task.collaborate.models:
+            route = route.model_copy(update={"models": task.collaborate.models})
+        try:
+            found = cover(self._demand(task_id, task, route), self._candidates(route, task)[0])
+        except (UnknownName, UsageProblem, Unroutable):
+            return []
+        names = listed(each.card.id for each in found)
+        said = f"nobody meets {', '.join(route.capabilities)} alone; the cheapest team is {names}"
+        return [Choice(each.card.id, said) for each in found]
+
+    def candidates(self, task: Task, llms: Sequence[str] = ()) -> list[Candidate]:
+        """Return everybody whom the route of a task allows, whether or not they pass its filters.
+
+        Args:
+            task: the task.
+            llms: ids that take the place of those of its route.
+
+        Raises:
+            UnknownName: it names an LLM that is not there.
+        """
+        if llms:
+            return [self._candidate(name, task) for name in llms]
+        return self._candidates(self.route(task), task)[0]
+
+    def choice(
+        self, task_id: str, task: Task, candidates: list[Candidate], prompt: str = ""
+    ) -> tuple[Choice, str]:
+        """Return the choice among some candidates, and the name of the router that made it.
+
+        Raises:
+            Unroutable: nobody passes the hard filters.
+        """
+        router = self._router(self.route(task), candidates)
+        demand = dataclasses.replace(self.demand(task_id, task), prompt=prompt)
+        return router.choose(demand, candidates), router.name
+
+    def demand(self, task_id: str, task: Task) -> Demand:
+        """Return what a task wants of an LLM."""
+        return self._demand(task_id, task, self.route(task))
+
+    def live(
+        self,
+        task_id: str,
+        task: Task,
+        prompt: str,
+        seen: Callable[[Candidate], tuple[Candidate, str]],
+    ) -> tuple[Assignment, list[Candidate]] | None:
+        """Return the LLM for a call of this moment, and who could be asked; None without a choice.
+
+        Args:
+            task_id: the task.
+            task: its definition.
+            prompt: what is to be sent.
+            seen: returns a candidate as it stands now, and why it is to be left alone, if it is.
+
+        Raises:
+            Unroutable: nobody passes the hard filters.
+        """
+        route = self.route(task)
+        if task_id not in self._named:  # ids are looked up once, prices at each call
+            self._named[task_id] = self._settings(route)
+        settings = self._named[task_id]
+        if len(settings) < 2:
+            return None
+        found = [self._candidate(name, task) for name in settings]
+        stand = [seen(each) for each in found]
+        resting = tuple((each.card.id, why) for each, why in stand if why)
+        left = [each for each, why in stand if not why] or [each for each, _ in stand]
+        router = self._router(route, found)
+        demand = dataclasses.replace(self._demand(task_id, task, route), prompt=prompt)
+        try:
+            choice = router.choose(demand, left)
+        except Unroutable:  # then one that does badly is better than none
+            try:
+                choice = router.choose(demand, [each for each, _ in stand])
+            except Unroutable:  # the plan was made in spite of that
+                return None
+        choice = dataclasses.replace(
+            choice, rejected=(*choice.rejected, *(r for r in resting if r[0] != choice.llm))
+        )
+        return self._assignment(choice, settings, router.name), [each for each, _ in stand]
 
     def _assignment(
         self, choice: Choice, settings: Mapping[str, Setting], router: str
@@ -142,7 +236,9 @@ class Assigner:
             router,
             choice.reason,
             choice.rejected,
-            simulated=self._catalog.llm(choice.llm).card.simulated,
+            self._catalog.llm(choice.llm).card.simulated,
+            getattr(choice, "expected", ()),
+            getattr(choice, "propensity", None),
         )
 
     def _demand(self, task_id: str, task: Task, route: Route) -> Demand:
@@ -177,7 +273,12 @@ class Assigner:
     def _candidates(
         self, route: Route, task: Task | None = None
     ) -> tuple[list[Candidate], dict[str, Setting]]:
-        """Return the LLMs that a route allows, and the setting of each.
+        """Return the LLMs that a route allows, and the setting of each."""
+        settings = self._settings(route)
+        return [self._candidate(name, task) for name in settings], settings
+
+    def _settings(self, route: Route) -> dict[str, Setting]:
+        """Return the setting of each LLM that a route allows.
 
         Where none is named: the default, or all that are ready and real if something is demanded.
         """
@@ -192,12 +293,15 @@ class Assigner:
             else:
                 for choice in self._catalog.choose(self.default_llm()):
                     settings[choice.llm_id] = choice.params
-        return [self._candidate(name, task) for name in settings], settings
+        return settings
 
     def _candidate(self, name: str, task: Task | None = None) -> Candidate:
         card = self._catalog.llm(name).card
         quality = None if task is None else self.quality(name, task)
-        return Candidate(card, self._catalog.price(card), self._choosing.seconds.get(name), quality)
+        known = self._choosing.evidence.get((name, task.type)) if task else None
+        scored, low, high = known or (0, None, None)
+        seconds = self._choosing.seconds.get(name)
+        return Candidate(card, self._catalog.price(card), seconds, quality, None, scored, low, high)
 
     def quality(self, llm: str, task: Task) -> float | None:
         """Return what is known of an LLM's quality in [0, 1] for a task; None if nothing is.
@@ -217,176 +321,6 @@ class Assigner:
         """Return the LLMs that could be asked now: the real ones, or the simulated ones."""
         cards = self._catalog.cards(recorded=False)
         return [c.id for c in cards if not c.missing and c.simulated is simulated]
-
-    # --- those beside the author ----------------------------------------------------------------
-
-    def others(self, task_id: str, task: Task, author: Assignment | None) -> list[Assignment]:
-        """Return other LLMs of the task's own route that could do it, the preferred ones first."""
-        route = self.route(task)
-        try:
-            found, settings = self._candidates(route)
-            left, _ = passing(self._demand(task_id, task, route), found)
-        except (UnknownName, UsageProblem, Unroutable):
-            return []
-        left = [each for each in left if author is None or each.card.id != author.llm]
-        return [
-            self._assignment(Choice(each.card.id, "takes over"), settings, "healing")
-            for each in left[:MOST_HEALERS]
-        ]
-
-    def best(self, task_id: str, task: Task, author: Assignment | None) -> Assignment | None:
-        """Return the most capable LLM besides the author, for a check that escalates."""
-        route = self.route(task)
-        wanted = task.type, route.capabilities
-        try:
-            found, settings = self._candidates(route)
-            others = [c for c in found if author is None or c.card.id != author.llm]
-            if not others:
-                names = self._ready(simulated=bool(author and author.simulated))
-                others = [self._candidate(n) for n in names if not author or n != author.llm]
-            demand = Demand(task_id, wanted[0], wanted[1], exclude=route.exclude)
-            return self._assignment(Capability().choose(demand, others), settings, "escalation")
-        except (UnknownName, UsageProblem, Unroutable):
-            return None
-
-    def pool(
-        self,
-        task_id: str,
-        route: Route | None,
-        author: Assignment | None,
-        diverse: str | None,
-    ) -> list[Assignment]:
-        """Return different LLMs that could work on a task together, the author first.
-
-        Of each name or glob of the route the preferred one comes before any second one; without
-        names it is everybody who is ready, simulated ones only beside a simulated author.
-
-        Args:
-            task_id: the task.
-            route: who may.
-            author: who does it anyway; left out where the route names others.
-            diverse: `family` takes one of each family of models.
-        """
-        route = route or Route()
-        try:
-            groups, settings = self._groups(route, author)
-            everybody = [each for group in groups for each in group]
-            demand = Demand(
-                task_id, capabilities=route.capabilities, context_tokens=route.context,
-                max_cost_usd=route.max_cost, exclude=route.exclude,
-            )  # fmt: skip
-            left = {each.card.id for each in passing(demand, everybody)[0]}
-        except (UnknownName, UsageProblem, Unroutable) as error:
-            self._missing((task_id,), f"{error.what} {error.hint}".strip())
-            return [author] if author else []
-        ranked = [
-            sorted((c for c in group if c.card.id in left), key=_by_skill(route))
-            for group in groups
-        ]
-        firsts = [group[0].card.id for group in ranked if group]
-        seconds = [each.card.id for group in ranked for each in group[1:]]
-        order = list(dict.fromkeys([*firsts, *seconds]))
-        if author is not None and (author.llm in order or not route.models):
-            order = [author.llm, *(each for each in order if each != author.llm)]
-        if diverse == "family":
-            order = list({family_of(each): each for each in reversed(order)}.values())[::-1]
-        return [
-            author
-            if author is not None and name == author.llm
-            else self._assignment(Choice(name, "works together"), settings, "together")
-            for name in order
-        ]
-
-    def _groups(
-        self, route: Route, author: Assignment | None
-    ) -> tuple[list[list[Candidate]], dict[str, Setting]]:
-        """Return the candidates of each name of a route, and the setting of each."""
-        settings: dict[str, Setting] = {}
-        groups = []
-        for spec in route.models:
-            group = []
-            for choice in self._catalog.choose(self.bound_id(spec)):
-                if choice.llm_id not in settings:
-                    settings[choice.llm_id] = choice.params
-                    group.append(self._candidate(choice.llm_id))
-                elif settings[choice.llm_id] != choice.params:
-                    hint = "A member is an LLM: name it once, and ask it oftener with n."
-                    raise UsageProblem(f"{choice.llm_id} is named in two settings.", hint=hint)
-            groups.append(group)
-        if not route.models:
-            ready = self._ready(simulated=bool(author and author.simulated))
-            groups = [[self._candidate(name) for name in ready]]
-        return groups, settings
-
-    def judge(
-        self,
-        task_id: str,
-        route: Route | None,
-        author: Assignment | None,
-        *,
-        other: bool,
-        apart: Collection[str] = (),
-    ) -> tuple[Assignment | None, str]:
-        """Return the LLM that judges, and what a reader should know of it.
-
-        Args:
-            task_id: the task that is judged.
-            route: who may judge; None for anybody.
-            author: whom the task is given to.
-            other: whether it should be another LLM than the author.
-            apart: further LLMs that it should not be, nor of their families, because it judges
-                their answers too.
-        """
-        route = route or Route()
-        try:
-            found, settings = self._candidates(route)
-            if not route.models and author is not None:
-                ready = self._ready(simulated=author.simulated)
-                small = [n for n in ready if n.startswith("local/")]  # too small to judge others
-                others = ready if author.llm in small else [n for n in ready if n not in small]
-                names = [author.llm, *others]
-                found = [self._candidate(name) for name in dict.fromkeys(names)]
-                settings = {}
-            another = [c for c in found if author is None or c.card.id != author.llm]
-            demand = Demand(task_id, "judge", route.capabilities, exclude=route.exclude)
-            choosing = another if other and another else found
-            if apart and other:
-                families = {family_of(name) for name in apart}
-                choosing = (
-                    [c for c in choosing if family_of(c.card.id) not in families]
-                    or [c for c in choosing if c.card.id not in apart]
-                    or choosing
-                )
-            router = self._router(route, choosing) if route.models else Capability()
-            choice = router.choose(demand, choosing)
-        except (UnknownName, UsageProblem, Unroutable) as error:
-            self._missing((task_id,), f"Nobody can judge it: {error.what} {error.hint}".strip())
-            return None, ""
-        note = ""
-        if apart and choice.llm in apart:
-            note = (
-                f"The answers to task {task_id!r} are judged by {choice.llm}, which wrote one of "
-                "them: no other LLM is here."
-            )
-        elif other and author is not None and choice.llm == author.llm:
-            note = (
-                f"Task {task_id!r} is judged by its own author {author.llm}: no other LLM is here."
-            )
-        return self._assignment(choice, settings, router.name), note
-
-
-def _by_skill(route: Route) -> Callable[[Candidate], Any]:
-    """Return the order of preference among LLMs that may work together: skill, price, name."""
-    cheapest = route.prefer == "cheapest"
-
-    def key(each: Candidate) -> tuple[float, float, str]:
-        skills = dict(each.card.capabilities)
-        names = list(route.capabilities) or list(skills)
-        fit = sum(skills.get(name, 0.0) for name in names) / len(names) if names else 0.0
-        usd = float("inf") if each.price is None else float(each.price.output_usd_per_mtok)
-        return (usd, -fit, each.card.id) if cheapest else (-fit, usd, each.card.id)
-
-    return key
 
 
 def merged(*parts: Params | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bmad_nb.assigning import Assigner
+from bmad_nb.companions import Companions
 from bmad_nb.consensus.cascades import break_even
 from bmad_nb.consensus.voting import log_odds
 from bmad_nb.errors import UnknownName, UsageProblem
@@ -41,7 +41,7 @@ class Collaborations:
 
     def __init__(
         self,
-        assigner: Assigner,
+        assigner: Companions,
         catalog: Catalog,
         judge: Callable[..., Judging],
         note: Callable[[str], Any],
@@ -95,6 +95,8 @@ class Collaborations:
         pool = self._assigner.pool(task_id, route, author, part.diverse)
         named = len(part.models)
         wanted = part.n or (max(named, 2) if named else 3)
+        if pool and pool[0].router == "cover":  # nobody meets the need alone, and these together do
+            wanted = len(pool)
         chosen = pool[:wanted]
         note = ""
         if len(chosen) < wanted and not self._may_repeat(part):

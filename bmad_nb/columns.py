@@ -180,6 +180,39 @@ SCORES = (
 )
 """Columns of the scores frame: a row per score of an answer."""
 
+DECISIONS = (
+    Column("run_id", "string", "", "the run"),
+    Column("task", "string", "", "the task that an LLM was chosen for"),
+    Column("part", "string", "", "its part, such as an item of a map; the task itself without one"),
+    Column("attempt", "int64", "", "call of the task that it was chosen for, from 1; 0 in a plan"),
+    Column("call_id", "string", "", "that call, as in the calls frame; empty in a plan"),
+    Column("at", "string", "", "plan, or call: at the moment of the call"),
+    Column("router", "string", "", "what chose"),
+    Column("llm", "string", "", "id of the LLM that was chosen"),
+    Column("reason", "string", "", "why, one sentence"),
+    Column("candidates", "object", "", "everybody who could be chosen: llm, expected, outcome ..."),
+    Column("expected", "float64", "0 to 1", "score that was expected; missing if none was"),
+    Column("propensity", "float64", "0 to 1", "probability of the choice; 1 where it was certain"),
+    Column("learned_version", "Int64", "", "version of what scores had taught by then"),
+    Column("left_usd", "float64", "USD", "money that was left; missing without a limit"),
+    Column("in_flight", "Int64", "", "calls of the run that were on their way"),
+    Column("simulated", "bool", "", "the LLM is simulated"),
+    Column("time_utc", "datetime64[ns, UTC]", "UTC", "when it was written down"),
+)
+"""Columns of the decisions frame: a row for each choice of an LLM."""
+
+MITIGATIONS = (
+    Column("task", "string", "", "the task"),
+    Column("skill", "string", "", "what its LLMs are weak in"),
+    Column("need", "float64", "0 to 1", "least skill that it needs"),
+    Column("have", "float64", "0 to 1", "skill of the LLM that is weak"),
+    Column("measure", "string", "", "avoid, scaffold, verify or off"),
+    Column("said", "string", "", "what was done"),
+    Column("extra_calls", "int64", "", "calls of the task beyond the first of each part"),
+    Column("extra_cost_usd", "float64", "USD", "what they cost; missing if one is unknown"),
+)
+"""Columns of the mitigations frame: a row for each weakness that something was done about."""
+
 LEARNED = (
     Column("llm", "string", "", "id of the LLM"),
     Column("variant", "string", "", "setting in which it was asked; empty for the plain one"),

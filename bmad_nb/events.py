@@ -234,6 +234,31 @@ class PriceChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Routed:
+    """An LLM was chosen for a call at the moment of the call."""
+
+    run_id: str
+    task: str
+    """The task, or the part of one, that asks."""
+    call_id: str
+    llm: str
+    router: str
+    reason: str
+    """One sentence."""
+    candidates: Any = ()
+    """Everybody who could have been asked, as JSON values: `llm`, `expected` score in [0, 1],
+    `seconds`, `usd_per_mtok` and `outcome`, which says why it was taken or not."""
+    propensity: float | None = None
+    """Probability in (0, 1] of the choice; None: it was certain."""
+    learned: int | None = None
+    """Version of what scores had taught; None where nothing is learned from."""
+    stood: Any = None
+    """What stood at that moment as JSON values: `left_usd`, `in_flight`."""
+    attempt: int = 1
+    kind: Literal["routed"] = "routed"
+
+
+@dataclass(frozen=True, slots=True)
 class TaskAsked:
     """A person is asked something; the task waits, the rest of the run goes on."""
 
@@ -326,8 +351,8 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | RunPlanned | PriceChanged | CallIntended | CallEnded | TaskEnded | TaskAsked
-    | TaskAnswered | Checkpoint | RunPausing | RunEnded
+    RunStarted | RunPlanned | PriceChanged | Routed | CallIntended | CallEnded | TaskEnded
+    | TaskAsked | TaskAnswered | Checkpoint | RunPausing | RunEnded
 )  # fmt: skip
 
 

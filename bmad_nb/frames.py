@@ -11,8 +11,10 @@ import pandas as pd
 
 from bmad_nb.columns import (
     CALLS,
+    DECISIONS,
     LEARNED,
     MEMBERS,
+    MITIGATIONS,
     PARTS,
     REVIEWS,
     RUNS,
@@ -150,6 +152,26 @@ def scores(rows: Sequence[ScoreRow]) -> pd.DataFrame:
     """Return a row for each score of an answer; see `SCORES`."""
     values = {c.name: [getattr(row, c.name, None) for row in rows] for c in SCORES}
     return _frame(SCORES, {**values, "score": [row.value for row in rows]})
+
+
+def decisions(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a row for each choice of an LLM; see `DECISIONS`."""
+    return _frame(DECISIONS, {c.name: [row[c.name] for row in rows] for c in DECISIONS})
+
+
+def mitigations(steps: Iterable[Mapping[str, Any]], calls: Sequence[CallRow]) -> pd.DataFrame:
+    """Return a row for each weakness that something was done about; see `MITIGATIONS`."""
+    rows = []
+    for step in steps:
+        more = [c for c in calls if root_of(c.task) == step["id"] and _is_extra(c)]
+        extra = {"extra_calls": len(more), "extra_cost_usd": _cost(more)}
+        rows += [{"task": step["id"], **each, **extra} for each in step.get("mitigations", ())]
+    return _frame(MITIGATIONS, {c.name: [row[c.name] for row in rows] for c in MITIGATIONS})
+
+
+def _is_extra(call: CallRow) -> bool:
+    """Return whether a call is none of those that every task makes: a repair, a check, a retry."""
+    return call.attempt > 1 or ".check" in call.task or ".judge" in call.task
 
 
 def learned(entries: Iterable[Entry]) -> pd.DataFrame:

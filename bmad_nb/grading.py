@@ -255,9 +255,19 @@ class Grading(Home):
 
         Empty where learning is switched off, `[engine] learning = false`.
         """
+        quality: dict[tuple[str, str], float] = self.known()["quality"]
+        return quality
+
+    def known(self) -> dict[str, Any]:
+        """Return the learned quality, its evidence and its version, as plans are wished with."""
         if not self.settings.engine.learning:
-            return {}
-        return learning.qualities(learning.record(scores.to_learn(self.store)))
+            return {"quality": {}, "evidence": {}, "learned": None}
+        entries = learning.record(scores.to_learn(self.store))
+        return {
+            "quality": learning.qualities(entries),
+            "evidence": learning.evidence(entries),
+            "learned": scores.newest(self.store),
+        }
 
     def _kept(self, result: Result, rows: Sequence[ScoreRow], notes: Sequence[str]) -> Any:
         scores.keep(self.store, rows)

@@ -71,6 +71,21 @@ def qualities(entries: Sequence[Entry]) -> dict[tuple[str, str], float]:
     }
 
 
+def evidence(
+    entries: Sequence[Entry],
+) -> dict[tuple[str, str], tuple[int, float | None, float | None]]:
+    """Return by LLM and kind of task what its quality is based on.
+
+    It is the number of scored answers, and both ends of the 95 % interval of their mean; of several
+    settings the interval of the one with the most answers stands for all.
+    """
+    found: dict[tuple[str, str], tuple[int, float | None, float | None]] = {}
+    for entry in sorted(entries, key=lambda each: each.n):
+        before = found.get((entry.llm, entry.task_type), (0, None, None))
+        found[entry.llm, entry.task_type] = (before[0] + entry.n, entry.low, entry.high)
+    return found
+
+
 def best_of(rows: Sequence[ScoreRow]) -> ScoreRow:
     """Return the score that counts among those of one answer: the newest of its best source."""
     for source in _TRUST:

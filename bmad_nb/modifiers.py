@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from bmad_nb.assigning import Assigner
 from bmad_nb.collaborating import DEFAULT_JUDGE, Collaborations
+from bmad_nb.companions import Companions
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.patterns.checking import RUNS_CODE
 from bmad_nb.plan_parts import (
@@ -38,7 +38,7 @@ class Modifiers:
 
     def __init__(
         self,
-        assigner: Assigner,
+        assigner: Companions,
         catalog: Catalog,
         engine: EngineSettings,
         function: Callable[..., str],

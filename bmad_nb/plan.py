@@ -20,6 +20,7 @@ from bmad_nb.plan_parts import (
     Collaborating,
     Fallback,
     Member,
+    Mitigation,
     Question,
     Reducing,
     Refining,
@@ -80,6 +81,12 @@ class Step:
     cascading: Cascading | None = None
     asserts: tuple[Asserting, ...] = ()
     question: Question | None = None
+    repairs: int = 2
+    """How often an LLM is told what is wrong with an answer."""
+    calculator: bool = False
+    """An answer that a calculator refutes is wrong."""
+    mitigations: tuple[Mitigation, ...] = ()
+    """What is done about skills that its LLM lacks."""
     plan: Plan | None = None
     """Plan of the sub-workflow that it runs; its inputs are `arguments`."""
     best: Assignment | None = None
@@ -152,6 +159,8 @@ def _step_dict(step: Step) -> dict[str, Any]:
             "router": chosen.router if chosen else None,
             "reason": chosen.reason if chosen else None,
             "rejected": dict(chosen.rejected) if chosen and chosen.rejected else None,
+            "expected": dict(chosen.expected) if chosen and chosen.expected else None,
+            "propensity": chosen.propensity if chosen else None,
             "map": step.repeat.over if step.repeat else None,
             "reduce": step.reducing.source if step.reducing else None,
             "refine": step.refining.until if step.refining else None,
@@ -159,6 +168,17 @@ def _step_dict(step: Step) -> dict[str, Any]:
             "collaborate": _together(step.collaborating),
             "cascade": [a.llm for a in step.cascading.assignments] if step.cascading else None,
             "checks": len(step.checks) or None,
+            "mitigations": [
+                {
+                    "skill": m.skill,
+                    "need": m.need,
+                    "have": m.have,
+                    "measure": m.measure,
+                    "said": m.said,
+                }
+                for m in step.mitigations
+            ]
+            or None,
             "checkpoints": [each.that for each in step.asserts] or None,
             "plan": step.plan.to_dict() if step.plan else None,
             "fallbacks": [f.llm.llm if f.llm else f.kind for f in step.fallbacks] or None,
@@ -279,6 +299,8 @@ def assignments(plan: Mapping[str, Any]) -> dict[str, Assignment]:
             step.get("reason", ""),
             tuple(step.get("rejected", {}).items()),
             bool(step.get("simulated")),
+            tuple(step.get("expected", {}).items()),
+            step.get("propensity"),
         )
         for step in plan["steps"]
         if "llm" in step

@@ -41,6 +41,10 @@ class Assignment:
     """LLMs that were not taken, each with its reason."""
     simulated: bool = False
     """True where the LLM is simulated."""
+    expected: tuple[tuple[str, float], ...] = ()
+    """LLMs and the score in [0, 1] that was expected of each, where one was."""
+    propensity: float | None = None
+    """Probability in (0, 1] with which it was chosen; None: it was certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,22 @@ class Checking:
     """Expression of the text in which all that is quoted must stand."""
     tests: str = ""
     """Template of the tests that the answer's code must pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mitigation:
+    """What is done about a skill in which the LLMs of a task are below need."""
+
+    skill: str
+    need: float
+    have: float
+    measure: Literal["avoid", "scaffold", "verify", "off"]
+    said: str
+    """What is done, in words."""
+    by: Assignment | None = None
+    """Who checks, and takes over."""
+    llm: str = ""
+    """The LLM that is taken although it is weak."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bmad_nb.assigning import Assigner, Choosing, merged
-from bmad_nb.errors import UnknownName
+from bmad_nb.assigning import ROUTERS, Choosing, Evidence, merged
+from bmad_nb.companions import Companions
+from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.llms.catalog import Catalog
 from bmad_nb.messages import fingerprint
+from bmad_nb.mitigating import mended, mitigations, said_of
 from bmad_nb.modifiers import Modifiers
 from bmad_nb.plan import PRIORITIES, Plan, Step, written_order
-from bmad_nb.plan_parts import Assignment, Fallback, Retries, RunLimits, TaskLimits
+from bmad_nb.plan_parts import Assignment, Fallback, Mitigation, Retries, RunLimits, TaskLimits
 from bmad_nb.reducers import FREE
 from bmad_nb.routers.base import Router
 from bmad_nb.settings import EngineSettings
@@ -30,7 +32,7 @@ MOST_NESTED = 8
 """Sub-workflows within each other."""
 MOST_TASKS = 20_000
 """Tasks of sub-workflows that are planned: each use of one has tasks of its own."""
-_ROUTERS = {"fixed", "cheapest", "capability", "fastest", "balanced", "static", "cascade"}
+_ROUTERS = {*ROUTERS, "static", "cascade"}
 _NO_EFFECT = {"title", "metadata", "priority", "retry", "timeout", "limits", "cache", "checkpoint",
               "type", "llm", "route", "params"}  # fmt: skip
 """Keys of a task that do not change its result, or that stand in its hash in another form."""
@@ -57,6 +59,17 @@ class Wishes:
     """Median seconds of an answer so far, by LLM."""
     quality: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Learned mean score in [0, 1], by LLM and type of task."""
+    evidence: Mapping[tuple[str, str], Evidence] = field(default_factory=dict)
+    """What that is based on."""
+    learned: int | None = None
+    """Version of what was learned; None where nothing is learned from."""
+
+
+def choosing_of(wishes: Wishes) -> Choosing:
+    """Return what wishes say about LLMs."""
+    return Choosing(
+        wishes.llms, wishes.router, wishes.pinned, wishes.seconds, wishes.quality, wishes.evidence
+    )
 
 
 def make_plan(
@@ -88,10 +101,8 @@ class _Planner:
         self._notes_of: list[str] = []
         self._inputs = values.bound(workflow, wishes.inputs, partly=True)
         self._input_hashes = {k: fingerprint(v) for k, v in self._inputs.items()}
-        choosing = Choosing(
-            wishes.llms, wishes.router, wishes.pinned, wishes.seconds, wishes.quality
-        )
-        self._assigner = Assigner(
+        choosing = choosing_of(wishes)
+        self._assigner = Companions(
             catalog,
             engine,
             choosing,
@@ -158,7 +169,14 @@ class _Planner:
         retry = task.retry or self._defaults.retry or Retry()
         asks = task.verb in {"prompt", "messages"} or bool(task.reduce and task.reduce.prompt)
         route = self._assigner.route(task)
+        measures = self._measures(task_id, task) if asks else ()
+        if any(each.measure != "avoid" for each in measures):  # nobody meets the need as it is
+            route = route.model_copy(update={"capabilities": {}, "models": [measures[0].llm]})
         chosen = self._assigner.assigned(task_id, task, route, content) if asks else None
+        chosen = chosen and said_of(chosen, measures)
+        more = mended(measures, self._engine.quality_threshold)
+        fields = self._modifiers.of(task_id, task, chosen)
+        fields["checks"] = (*fields["checks"], *more.pop("more_checks", ()))
         return Step(
             id=task_id,
             verb=task.verb,
@@ -183,12 +201,19 @@ class _Planner:
             priority=PRIORITIES[task.priority],
             refresh=(task.cache or self._defaults.cache) == "refresh",
             plan=below,
-            **self._modifiers.of(task_id, task, chosen),
+            **{**fields, **more},
             content=content,
             own=own,
             layer=1 + max((done[name].layer for name in needs), default=-1),
             title=task.title,
         )
+
+    def _measures(self, task_id: str, task: Task) -> tuple[Mitigation, ...]:
+        """Return what is done about skills that the LLMs of a task lack."""
+        try:
+            return mitigations(self._assigner, task_id, task)
+        except (UnknownName, UsageProblem):
+            return ()  # the assignment says it
 
     def _key(self, task_id: str) -> str:
         """Return under which name a task's function is handed over."""

@@ -22,11 +22,12 @@ from bmad_nb.routers.base import Router
 from bmad_nb.runs.adaptation import llm_seconds, order_of
 from bmad_nb.runs.background import BackgroundRun
 from bmad_nb.runs.execution import Execution
+from bmad_nb.runs.lent import Lent
 from bmad_nb.runs.lessons import lessons
 from bmad_nb.runs.planned import Planned
 from bmad_nb.runs.resuming import resumed
 from bmad_nb.runs.run import Run
-from bmad_nb.runs.tools import Lent, functions_of, identities
+from bmad_nb.runs.tools import functions_of, identities
 from bmad_nb.store import scores
 from bmad_nb.workflow.model import Workflow
 
@@ -72,7 +73,7 @@ class Running(Grading):
             DefinitionError: the definition is wrong.
             UsageProblem: an argument is.
         """
-        flow = self._workflow(workflow)
+        flow = self.workflow_of(workflow)
         wishes = Wishes(inputs or {}, strategy, llms or {}, router, allow_python=allow_python)
         made = self.planned(flow, wishes, replay=replay)
         return self.shown(flow, made, command=f"%bmad run {flow.id}", inputs=inputs or {})
@@ -115,7 +116,12 @@ class Running(Grading):
         """
         wishes = Wishes(inputs or {}, strategy, llms or {}, router, allow_python=allow_python)
         execution = self.prepared(
-            self._workflow(workflow), wishes, budget_usd, resume, replay=replay, alone=background
+            self.workflow_of(workflow),
+            wishes,
+            budget_usd,
+            resume,
+            replay=replay,
+            alone=background,
         )
         return self.alone(execution) if background else self.go(execution)
 
@@ -128,7 +134,7 @@ class Running(Grading):
         options["llms"] = options.get("llms") or {}
         wishes = Wishes(inputs or {}, **options)
         execution = self.prepared(
-            self._workflow(workflow), wishes, budget_usd, resume, replay=replay
+            self.workflow_of(workflow), wishes, budget_usd, resume, replay=replay
         )
         return await _loop.arun(self._executed(execution))
 
@@ -181,7 +187,7 @@ class Running(Grading):
     ) -> Execution:
         """Return how a run would go on; its `changes` say what is kept. See `resume`."""
         run = self.store.run(run_id)
-        flow = None if definition is None else self._workflow(definition)
+        flow = None if definition is None else self.workflow_of(definition)
         known = self.workflows.get(run.workflow)
         below = self.below(flow or known)
         if known is not None:
@@ -204,7 +210,7 @@ class Running(Grading):
             outcome.result()  # raises what kept it from beginning
         return BackgroundRun(execution.run.run_id, self, execution.progress, outcome, stop)
 
-    def _workflow(self, definition: Definition) -> Workflow:
+    def workflow_of(self, definition: Definition) -> Workflow:
         """Return a checked workflow.
 
         Raises:
@@ -257,7 +263,7 @@ class Running(Grading):
         below = self.below(flow)
         wishes = dataclasses.replace(
             wishes, functions=identities(functions_of(flow, below)), workflows=below,
-            seconds=llm_seconds(self.store), quality=self.quality(),
+            seconds=llm_seconds(self.store), **self.known(),
         )  # fmt: skip
         return make_plan(flow, self.llms(replay=replay), self.settings.engine, wishes)
 
@@ -299,10 +305,11 @@ class Running(Grading):
         *,
         replay: bool = False,
         alone: bool = False,
+        fresh: bool = False,
     ) -> Execution:
         """Return a run that is ready to go, new or taken up again; nothing is written yet.
 
-        Args: those of `run`, and the wishes that it makes of them.
+        Args: those of `run`, the wishes that it makes of them, and `fresh`, which asks anew.
 
         Raises:
             UsageProblem: an argument.
@@ -314,14 +321,15 @@ class Running(Grading):
         limit = None if budget_usd is None else parse_usd(budget_usd)
         below = self.below(flow)
         wishes = dataclasses.replace(
-            wishes, workflows=below, seconds=llm_seconds(self.store), quality=self.quality()
+            wishes, workflows=below, seconds=llm_seconds(self.store), **self.known()
         )
         functions = functions_of(flow, below)
         earlier: Any = "auto" if resume == "auto" else None
         around = self.around(replay=replay, alone=alone)
         return Execution(
-            flow, wishes, around, budget_usd=limit, functions=functions, earlier=earlier
-        )
+            flow, wishes, around, budget_usd=limit, functions=functions, earlier=earlier,
+            fresh=fresh,
+        )  # fmt: skip
 
     async def _executed(self, execution: Execution) -> Run:
         """Execute, and give the run itself along with what stopped it."""

@@ -223,7 +223,7 @@ class Steering(Running):
             earlier=earlier,
             fresh=fresh,
         )
-        execution.note_origin(run.run_id, at)
+        execution.note(forked_from=run.run_id, at=at)
         return execution
 
 

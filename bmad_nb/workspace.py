@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bmad_nb import _loop, tracing
+from bmad_nb.advising import Advising
 from bmad_nb.asking import Asking
 from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.base import LLM, Card
@@ -49,7 +50,7 @@ def _close_later(store: Store) -> None:
     threading.Thread(target=store.close, name="bmad-close", daemon=True).start()
 
 
-class Workspace(Asking, Together, Steering):
+class Workspace(Asking, Together, Steering, Advising):
     """LLMs, a store and a budget.
 
     Args:

@@ -43,7 +43,7 @@ def test_a_third_of_all_calls_fails_and_every_task_is_done(
     """500 items, 30 % faults at random: all are done, none takes more attempts than it may."""
     flow = parse.loads(
         "{workflow: w, inputs: {ns: list}, strategy: adaptive, tasks: {a: {map: {over: ns, as: n}, "
-        "prompt: 'Item {{ n }}', llm: [fake/shaky, fake/steady], "
+        "prompt: 'Item {{ n }}', llm: fake/shaky, fallback: [{route: fake/steady}], "
         "retry: {attempts: 4, backoff: 5ms, max_backoff: 20ms}}}}"
     )
     run = space.run(flow, {"ns": list(range(500))}, router=_First())

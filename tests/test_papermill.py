@@ -21,6 +21,7 @@ from tests.shut import hook
 
 COLLABORATION = ROOT / "notebooks" / "03_collaboration.ipynb"
 SCORING = ROOT / "notebooks" / "04_scoring.ipynb"
+ROUTING = ROOT / "notebooks" / "02_routing.ipynb"
 QUICKSTART = ROOT / "notebooks" / "00_quickstart.ipynb"
 TEMPLATES = [
     ("07_templates.ipynb", set(NAMES[:6])),
@@ -324,3 +325,28 @@ def test_a_notebook_stopped_by_its_budget_goes_on_when_run_again(shut: Shut) -> 
     shown = nbformat.read(target, as_version=4).cells[-1].outputs[0]["text"]
     assert [json.loads(shown)[0], json.loads(shown)[1]] == [runs[0][0], 30]
     assert [status for _, status in runs] == ["completed"]
+
+
+@pytest.mark.long
+def test_the_routing_notebook(shut: Shut) -> None:
+    """Without a key and with the network shut: record, replay, frontier, live choices, a verdict.
+
+    A recorded table of one's own takes the place of what was recorded.
+    """
+    rows = [(f"{n} + {n}", 1.0, float(n % 3 == 0)) for n in range(12)]
+    table = "prompt,large,small,large_response,small_response\n" + "".join(
+        f"{prompt},{bool(a)},{bool(b)},x,y\n" for prompt, a, b in rows
+    )
+    (shut.folder / "mine.csv").write_text(table)
+    llms = "sim/calculator,sim/librarian,sim/hasty"
+    for name, parameters in (("own.ipynb", {}), ("mine.ipynb", {"table": "mine.csv"})):
+        done = shut.papermill(ROUTING, shut.folder / name, llms=llms, **parameters)
+        assert 0 == done.returncode, done.stderr[-3000:]
+        notebook = nbformat.read(shut.folder / name, as_version=4)
+        last = notebook.cells[-1]["outputs"][0]["data"]["text/plain"]
+        assert "router" in last
+        text = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+        assert "Why this LLM?" in text
+        assert ("12 queries" in text) is (name == "mine.ipynb")
+        assert "simulated" in text
+    assert [] == shut.refused

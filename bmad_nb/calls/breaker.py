@@ -51,11 +51,19 @@ class Breaker:
 
     Args:
         counts: says which errors are failures; of others only a quota that is used up matters.
+        failures: fewer than so many open nothing.
+        last: only so many of the newest ends count; None counts all of `SPAN_S`.
     """
 
-    def __init__(self, counts: Callable[[BaseException | None], bool] = of_the_model) -> None:
+    def __init__(
+        self,
+        counts: Callable[[BaseException | None], bool] = of_the_model,
+        *,
+        failures: int = FAILURES,
+        last: int | None = None,
+    ) -> None:
         """Begin closed."""
-        self._counts = counts
+        self._counts, self._least, self._last = counts, failures, last
         self._ended: deque[tuple[float, bool]] = deque()
         self._failures = 0
         self._open_until: float | None = None
@@ -104,9 +112,10 @@ class Breaker:
             return
         self._ended.append((now, failed))
         self._failures += failed
-        while self._ended[0][0] < now - SPAN_S:
+        most = self._last or len(self._ended)
+        while self._ended[0][0] < now - SPAN_S or len(self._ended) > most:
             self._failures -= self._ended.popleft()[1]
-        if self._failures >= FAILURES and self._failures >= SHARE * len(self._ended):
+        if self._failures >= self._least and self._failures >= SHARE * len(self._ended):
             self._because = f"failed {self._failures} times in {SPAN_S:g} s"
             self._open(now, FIRST_S)
 

@@ -249,6 +249,11 @@ class Pacer:
         self._window.in_flight -= 1
         self._admit()
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for their turn."""
+        return len(self._waiting)
+
     def _check(self, now: float) -> None:
         """Let a call through both breakers.
 

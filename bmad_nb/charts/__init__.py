@@ -5,8 +5,12 @@ from bmad_nb.charts.base import Chart
 from bmad_nb.charts.contrasts import agreement, cost, latency, scores
 from bmad_nb.charts.over_time import timeline
 from bmad_nb.charts.quality import frontier
+from bmad_nb.charts.routing import calibration, routing, share
 
 KINDS = {"frontier": frontier, **contrasts.KINDS}
 """Charts of answers by name."""
 
-__all__ = ["KINDS", "Chart", "agreement", "cost", "frontier", "latency", "scores", "timeline"]
+__all__ = [
+    "KINDS", "Chart", "agreement", "calibration", "cost", "frontier", "latency", "routing",
+    "scores", "share", "timeline",
+]  # fmt: skip

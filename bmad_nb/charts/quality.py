@@ -62,7 +62,7 @@ def frontier(calls: pd.DataFrame) -> Chart:
     Args:
         calls: a row per call, with the columns of `bmad_nb.frames.CALLS`.
     """
-    return _figure(_scatter(calls))
+    return figure(_scatter(calls))
 
 
 def _scatter(calls: pd.DataFrame) -> Scatter:
@@ -82,7 +82,7 @@ def _scatter(calls: pd.DataFrame) -> Scatter:
         y_title="mean score" if scored else "mean latency in seconds",
         heads=("LLM", "score" if scored else "latency", "95 % interval", "cost per call",
                "answers", ""),
-        hull=_hull(drawn) if scored else (),
+        hull=hull_of(drawn) if scored else (),
     )  # fmt: skip
     if static.x.log:
         return replace(static, x_title=f"{static.x_title}, logarithmic")
@@ -147,7 +147,7 @@ def made(call: dict[str, Any], name: str) -> float | None:
     return number(call.get(name))
 
 
-def _hull(drawn: Sequence[Mark]) -> tuple[tuple[float, float], ...]:
+def hull_of(drawn: Sequence[Mark]) -> tuple[tuple[float, float], ...]:
     """Return the corners of the upper left hull; simulated LLMs are left out beside real ones."""
     real = [mark for mark in drawn if not mark.hollow] or drawn
     corners: list[tuple[float, float]] = []
@@ -193,14 +193,14 @@ def _notes(marks: Sequence[Mark], *, scored: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _figure(static: Scatter) -> Chart:
+def figure(static: Scatter) -> Chart:
     """Return the plotly figure of a chart."""
     drawn = [mark for mark in static.marks if mark.drawn]
     zero = static.x.low / 2.2
     twin = Twin(scatter_html(static), scatter_svg(static, ink=GREY), scatter_text(static))
-    figure = Chart(static=twin)
+    drawing = Chart(static=twin)
     if static.hull:
-        figure.add_trace(
+        drawing.add_trace(
             go.Scatter(
                 x=[zero if static.x.log and not x else x for x, _ in static.hull],
                 y=[y for _, y in static.hull],
@@ -209,11 +209,11 @@ def _figure(static: Scatter) -> Chart:
         )  # fmt: skip
     for mark, side in zip(drawn, sides(static), strict=True):
         x = zero if static.x.log and not mark.x else mark.x
-        colour = ACCENT if (mark.x, mark.y) in static.hull else GREY
-        figure.add_trace(_dot(mark, x, colour))
-        figure.add_trace(_name(mark, x, side))
-    figure.update_layout(_layout(static, zero))
-    return figure
+        colour = ACCENT if mark.router or (mark.x, mark.y) in static.hull else GREY
+        drawing.add_trace(_dot(mark, x, colour))
+        drawing.add_trace(_name(mark, x, side))
+    drawing.update_layout(_layout(static, zero))
+    return drawing
 
 
 def _dot(mark: Mark, x: float | None, colour: str) -> Any:
@@ -227,7 +227,7 @@ def _dot(mark: Mark, x: float | None, colour: str) -> Any:
     return go.Scatter(
         x=[x], y=[mark.y], error_y=bars, mode="markers", name=plotly_text(mark.caption),
         marker={"size": 10, "color": colour, "line": {"width": 2, "color": colour},
-                "symbol": "circle-open" if mark.hollow else "circle"},
+                "symbol": ("diamond" if mark.router else "circle") + "-open" * mark.hollow},
         hovertext=[plotly_text(said)], hoverinfo="text", cliponaxis=False,
     )  # fmt: skip
 

@@ -7,22 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 _HOME = {
     "Advice": "bmad_nb.lab.tables",
+    "Experiment": "bmad_nb.lab.experimenting",
+    "Recording": "bmad_nb.lab.recording",
     "cascade": "bmad_nb.lab.escalating",
     "consensus": "bmad_nb.lab.agreeing",
     "explain": "bmad_nb.lab.explaining",
     "policy_value": "bmad_nb.lab.estimating",
+    "experiment": "bmad_nb.lab.experimenting",
+    "fetch": "bmad_nb.lab.fetching",
+    "read": "bmad_nb.lab.importing",
+    "record": "bmad_nb.lab.recording",
+    "record_of": "bmad_nb.lab.recording",
     "replay": "bmad_nb.lab.replaying",
     "stream": "bmad_nb.lab.streaming",
 }
 """pandas is imported where one of them is used."""
 
-__all__ = ["Advice", "cascade", "consensus", "explain", "policy_value", "replay", "stream"]
+__all__ = [
+    "Advice", "Experiment", "Recording", "cascade", "consensus", "experiment", "explain", "fetch",
+    "policy_value", "read", "record", "record_of", "replay", "stream",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from bmad_nb.lab.agreeing import consensus
     from bmad_nb.lab.escalating import cascade
     from bmad_nb.lab.estimating import policy_value
+    from bmad_nb.lab.experimenting import Experiment, experiment
     from bmad_nb.lab.explaining import explain
+    from bmad_nb.lab.fetching import fetch
+    from bmad_nb.lab.importing import read
+    from bmad_nb.lab.recording import Recording, record, record_of
     from bmad_nb.lab.replaying import replay
     from bmad_nb.lab.streaming import stream
     from bmad_nb.lab.tables import Advice

@@ -50,6 +50,8 @@ class Mark:
     """Said beside the label, such as `simulated`."""
     cells: tuple[str, ...] = ()
     """What the table says of it, behind its label."""
+    router: bool = False
+    """True for a router, which is a diamond: it is no LLM, it chooses among them."""
 
     @property
     def drawn(self) -> bool:
@@ -330,7 +332,7 @@ def _mark(chart: Scatter, mark: Mark, side: str, ink: str) -> Html:
     """Return one LLM: interval, dot and label."""
     x, y = _centre(chart, mark)
     on_hull = (mark.x, mark.y) in chart.hull
-    colour = ACCENT if on_hull else GREY
+    colour = ACCENT if on_hull or mark.router else GREY
     bar = (
         _rule(x, _y(chart, mark.low), x, _y(chart, mark.high), stroke=colour,
               **{"stroke-width": "1.6"})
@@ -338,8 +340,11 @@ def _mark(chart: Scatter, mark: Mark, side: str, ink: str) -> Html:
     )  # fmt: skip
     # An interval runs through a hollow mark: no fill suits both themes.
     fill = "none" if mark.hollow else colour
-    dot = tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="5", fill=fill, stroke=colour,
-              **{"stroke-width": "2"})  # fmt: skip
+    stroke = {"fill": fill, "stroke": colour, "stroke-width": "2"}
+    dot = tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="5", **stroke)
+    if mark.router:
+        corners = f"{x:.1f},{y - 7:.1f} {x + 7:.1f},{y:.1f} {x:.1f},{y + 7:.1f} {x - 7:.1f},{y:.1f}"
+        dot = tag("polygon", points=corners, **stroke)
     _, top, _, bottom = _body(chart, mark)
     at = {
         "right": (x + 10, y + 4, "start"),

@@ -52,6 +52,11 @@ class Candidate:
     """Quality in [0, 1] for this kind of task, learned or else declared; None is unknown."""
     usd: float | None = None
     """Mean US dollars of one of its calls so far; None where none was paid."""
+    scored: int = 0
+    """Answers to this kind of task that were scored; 0 where its quality is only declared."""
+    low: float | None = None
+    """Lower end of the 95 % interval of their mean score; None where nobody knows it."""
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

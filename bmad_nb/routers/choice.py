@@ -14,6 +14,7 @@ HOMES = {
     "cheapest": ("cheapest", "Cheapest"),
     "fastest": ("fastest", "Fastest"),
     "balanced": ("fastest", "Balanced"),
+    "efficient": ("efficient", "Efficient"),
     "capability": ("capability", "Capability"),
     "best-single": ("singles", "BestSingle"),
     "zero": ("singles", "Zero"),

@@ -44,10 +44,12 @@ from bmad_nb.runs.asks import cancel_run, lost
 from bmad_nb.runs.assertions import Assertions, SoFar
 from bmad_nb.runs.control import Steered, watch
 from bmad_nb.runs.earlier import Change, Earlier, difference, earlier_run, kept
+from bmad_nb.runs.lent import Lent
 from bmad_nb.runs.people import People
 from bmad_nb.runs.progress import Progress
 from bmad_nb.runs.repricing import Repricing
-from bmad_nb.runs.tools import Before, Lent, Tools, identities
+from bmad_nb.runs.routing import Live
+from bmad_nb.runs.tools import Before, Tools, identities
 from bmad_nb.state import RunState
 from bmad_nb.steps.values import outputs_of
 from bmad_nb.store.reading import now_utc
@@ -106,6 +108,7 @@ class Execution(Steered):
         self.progress = Progress(len(self.plan.steps), "tasks")
         self.progress.limit_usd = self.run.budget_usd
         self.begun = False
+        self._live: Live | None = None
         super().__init__(around.store, self.run.run_id, Slots(self._at_once()))
         self.on_begin: Callable[[str], None] = lambda _run_id: None
         """Called with the run's id once the run is durable."""
@@ -128,10 +131,9 @@ class Execution(Steered):
                 pins[contents[step["id"]]] = pins[step["content"]]
         return pins
 
-    def note_origin(self, run_id: str, at: str) -> None:
-        """Keep from which run, and from which task on, this one was forked."""
-        options = {**self.run.options, "forked_from": run_id, "at": at}
-        self.run = dataclasses.replace(self.run, options=options)
+    def note(self, **facts: Any) -> None:
+        """Keep facts of the run among its options; before it begins."""
+        self.run = dataclasses.replace(self.run, options={**self.run.options, **facts})
 
     @property
     def key(self) -> str:
@@ -187,6 +189,7 @@ class Execution(Steered):
                 "llms": dict(self._wishes.llms),
                 "allow_python": self._wishes.allow_python,
                 "budget_given": given,
+                "learned": self._wishes.learned,
                 "workflows": {n: f.to_dict() for n, f in self._wishes.workflows.items()},
             },
         )
@@ -309,17 +312,14 @@ class Execution(Steered):
             run_id, store, self._around.catalog.prices, lambda: self._planned({}), plan=self.plan
         )
         fired = [(each.task, each.that) for each in mine.checkpoints]
+        if self.plan.strategy == "adaptive":
+            self._live = Live(run_id, self.workflow, self._wishes, self._around, self.plan)
         tools = Tools(
-            self.run,
-            self.plan,
-            self._around,
-            before,
-            functions=self._functions,
-            workflows=self._wishes.workflows,
-            people=self._people,
+            self.run, self.plan, self._around, before, functions=self._functions,
+            workflows=self._wishes.workflows, people=self._people, repricing=repricing,
             assertions=Assertions(run_id, store, fired, self._so_far, repricing.replan),
-            repricing=repricing,
-        )
+            live=self._live,
+        )  # fmt: skip
         self._adapt = Adaptation(self.plan, store, tools.hedges)
         # the engine's own slots are the ones that count
         most = max((step.repeat.most for step in self.plan.steps if step.repeat), default=0)
@@ -344,6 +344,8 @@ class Execution(Steered):
         self._so_far.call(row)
         if self.plan.strategy == "adaptive":
             self._adapt.note(row)
+        if self._live is not None:
+            self._live.health.note(row)
 
     def _told(self, row: TaskRow) -> None:
         if row.task == root_of(row.task):  # one of a sub-workflow is a part of one

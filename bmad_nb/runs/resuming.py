@@ -15,8 +15,9 @@ from bmad_nb.plan import root_of
 from bmad_nb.planner import Wishes
 from bmad_nb.runs.earlier import Earlier, earlier_run
 from bmad_nb.runs.execution import Execution
+from bmad_nb.runs.lent import Lent
 from bmad_nb.runs.people import checked_answer
-from bmad_nb.runs.tools import Lent, functions_of
+from bmad_nb.runs.tools import functions_of
 from bmad_nb.workflow.model import Workflow
 
 

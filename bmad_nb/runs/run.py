@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from bmad_nb import expressions
+from bmad_nb import expressions, parse
 from bmad_nb.errors import UnknownName, UsageProblem
-from bmad_nb.events import PriceChanged, RunRow, RunStatus, TaskRow
+from bmad_nb.events import RunRow, RunStatus, TaskRow
 from bmad_nb.forecast.bottlenecks import Bottleneck, bottlenecks
 from bmad_nb.forecast.history import History
 from bmad_nb.messages import canonical_json
 from bmad_nb.plan import Step
 from bmad_nb.render.run import RunView
 from bmad_nb.results import MIME, MIME_VERSION
+from bmad_nb.runs.decisions import Explanation, decisions, deviations
 from bmad_nb.runs.drawing import graph_of
 from bmad_nb.runs.earlier import active_s
 from bmad_nb.runs.followed import Followed
 from bmad_nb.store.journal import Store
+from bmad_nb.workflow.model import Workflow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +91,34 @@ class Run(Followed):
         from bmad_nb import frames
 
         return frames.calls(list(self.state.calls.values()))
+
+    @property
+    def decisions(self) -> pd.DataFrame:
+        """A row for each choice of an LLM, with its reason: `bmad_nb.columns.DECISIONS`."""
+        from bmad_nb import frames
+
+        simulated = {call.llm: call.simulated for call in self.state.calls.values()}
+        return frames.decisions(decisions(self._stamped, simulated))
+
+    @property
+    def mitigations(self) -> pd.DataFrame:
+        """A row for each weakness of an LLM that was mended: `bmad_nb.columns.MITIGATIONS`."""
+        from bmad_nb import frames
+
+        return frames.mitigations(self._steps, list(self.state.calls.values()))
+
+    @property
+    def definition(self) -> Workflow:
+        """The workflow that was run."""
+        return parse.from_dict(self.run.definition, self.run.workflow)
+
+    def frontier(self, llms: Sequence[str] = (), *, usd_per_point: float = 0.0) -> Any:
+        """Return the plans that no other beats in cost and quality; see `Workspace.frontier`."""
+        return self._its_home().frontier(self, llms, usd_per_point=usd_per_point)
+
+    def explain(self, *tasks: str) -> Explanation:
+        """Return why calls went to the LLMs that they went to: of these tasks, or of all."""
+        return Explanation.of(self.decisions, tasks)
 
     @property
     def members(self) -> pd.DataFrame:
@@ -165,23 +195,7 @@ class Run(Followed):
     @property
     def deviations(self) -> list[str]:
         """Where the run went otherwise than planned: LLMs, fallbacks, prices; a sentence each."""
-        found = []
-        for step in self._steps:
-            row = self.state.tasks.get(step["id"])
-            if row is None or row.kept_from:
-                continue
-            planned = step.get("llm", "")
-            if row.degraded:
-                by = row.llm or "a value"
-                found.append(f"{row.task}: fallback {row.rung} stood in, {by} for {planned}.")
-            elif planned and row.llm and row.llm != planned:
-                found.append(f"{row.task}: {row.llm} answered, and {planned} was planned.")
-        found += [
-            f"{each.event.llm}: its price changed during the run."
-            for each in self._stamped
-            if isinstance(each.event, PriceChanged)
-        ]
-        return found
+        return deviations(self._steps, self.state.tasks, self._stamped)
 
     def bottlenecks(self, alternatives: Mapping[str, float] | None = None) -> list[Bottleneck]:
         """Return what held it up, the largest saving first; each saving is simulated.

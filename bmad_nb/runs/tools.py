@@ -19,18 +19,17 @@ from bmad_nb.calls.calls import Ask
 from bmad_nb.errors import BmadError, TaskFailed
 from bmad_nb.events import CallRow, RunRow, TaskRow
 from bmad_nb.grid import request
-from bmad_nb.llms.catalog import Catalog
 from bmad_nb.messages import Message, canonical_json, variant_name
 from bmad_nb.plan import Plan, Step, root_of
 from bmad_nb.plan_parts import Assignment, RunLimits, TaskLimits
 from bmad_nb.runs.asks import ask_of, spent
 from bmad_nb.runs.assertions import Assertions
+from bmad_nb.runs.lent import Lent
 from bmad_nb.runs.people import People
 from bmad_nb.runs.repricing import Repricing
+from bmad_nb.runs.routing import Live, Moment
 from bmad_nb.secrets import redact
-from bmad_nb.settings import EngineSettings
 from bmad_nb.steps.work import Asked, Place
-from bmad_nb.store.journal import Store
 from bmad_nb.workflow import inputs
 from bmad_nb.workflow.model import Workflow
 
@@ -51,21 +50,6 @@ def functions_of(
 def identities(functions: Mapping[str, Callable[..., Any]]) -> dict[str, str]:
     """Return what each function is, by task: a changed one is another task."""
     return {task: source_hash(function) for task, function in functions.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Lent:
-    """What a workspace lends to a run."""
-
-    store: Store
-    catalog: Catalog
-    settings: EngineSettings
-    budgets: Mapping[bool, Budget]
-    """Budgets over this run's own, by whether the money is simulated."""
-    waits: bool = False
-    """Whether somebody may answer a question while a run goes on."""
-    watched: bool = False
-    """Whether somebody sees answers as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +75,7 @@ class Tools:
         people: asks people.
         assertions: looks at assertions.
         repricing: says which LLM a step is given by the prices of the moment.
+        live: says it by all that stands at the moment of a call; None keeps to the plan.
     """
 
     def __init__(
@@ -105,9 +90,11 @@ class Tools:
         people: People,
         assertions: Assertions,
         repricing: Repricing,
+        live: Live | None = None,
     ) -> None:
         """Reckon what is used up already."""
         self.people, self._assertions, self._repricing = people, assertions, repricing
+        self._live = live
         self._run, self._around, self._functions = run, around, functions
         self._workflows, self._parts = workflows, before.parts
         self._before, self._made = before.calls, len(before.calls)
@@ -135,14 +122,22 @@ class Tools:
         Raises:
             UsageProblem: a parameter that no backend takes.
         """
-        assignment = await self._repricing.assignment(step, assignment)
+        planned, assignment = assignment, await self._repricing.assignment(step, assignment)
+        self._made += 1
+        call_id = f"{self._run.run_id}-{self._run.fence}-{self._made}"
+        if self._live is not None:
+            moment = Moment(
+                task, call_id, number, messages, self._left_usd,
+                lambda name: self._worst_usd(step, name, messages),
+            )  # fmt: skip
+            at_once = planned if planned is step.assignment else assignment
+            assignment = await self._live.assignment(step, at_once, moment)
         llm = self._around.catalog.llm(assignment.llm)
         params = {**dict(step.params), **dict(assignment.params)}
         if step.max_tokens is not None:
             params.setdefault("max_tokens", step.max_tokens)
         fresh = self._run.run_id if step.refresh and not self._around.catalog.replay else ""
         schema = "" if step.schema is None else canonical_json(step.schema).decode()
-        self._made += 1
         return ask_of(
             llm,
             request(llm, messages, params, sample=sample, fresh=fresh, schema=schema),
@@ -150,12 +145,29 @@ class Tools:
             self._limits(task, step, simulated=llm.card.simulated),
             timeout_s=step.timeout_s,
             hedge_s=self._hedge_s(llm.card.id),
-            call_id=f"{self._run.run_id}-{self._run.fence}-{self._made}",
+            call_id=call_id,
             run_id=self._run.run_id,
             variant=variant_name(dict(assignment.params)),
             task=task,
             attempt=number,
         )
+
+    def _left_usd(self, simulated: bool) -> Decimal | None:
+        """Return what the run and the workspace may still spend; None without a limit."""
+        budgets = (self._levels[simulated][0], self._around.budgets[simulated])
+        left = [
+            each.limit_usd - each.spent_usd - each.held_usd
+            for each in budgets
+            if isinstance(each, Budget) and each.limit_usd is not None
+        ]
+        return min(left, default=None)
+
+    def _worst_usd(self, step: Step, llm_id: str, messages: tuple[Message, ...]) -> Decimal | None:
+        """Return what a call could cost at most with an LLM; None where nobody knows it."""
+        llm = self._around.catalog.llm(llm_id)
+        price = self._around.catalog.price(llm.card)
+        params = {} if step.max_tokens is None else {"max_tokens": step.max_tokens}
+        return None if price is None else price.worst_case(request(llm, messages, params))
 
     def _limits(self, task: str, step: Step, *, simulated: bool) -> tuple[Level, ...]:
         """Return the limits above a call: the run's, the workspace's, its tasks', its own."""

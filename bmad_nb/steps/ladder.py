@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bmad_nb import prompts
+from bmad_nb.answers.calculating import refuted
 from bmad_nb.answers.odds import odds
 from bmad_nb.calls.calls import Calls, Now
 from bmad_nb.calls.retries import attempts
@@ -28,9 +29,6 @@ from bmad_nb.plan import Step
 from bmad_nb.plan_parts import Assignment, Fallback
 from bmad_nb.steps.work import Asked, Tools, Work, plain
 from bmad_nb.workflow import output
-
-MOST_REPAIRS = 2
-"""How often an LLM is told what is wrong with the form of its answer."""
 
 NO_CURE = {"BudgetExceeded", "PriceUnknown", "TemplateError", "MissingInput", "NotRecorded"}
 """Errors that another LLM would bring as well."""
@@ -171,7 +169,7 @@ class Ladder:
         self, work: Work, assignment: Assignment, messages: tuple[Message, ...]
     ) -> TaskRow:
         """Ask, and tell the LLM at most twice what is wrong with the form of its answer."""
-        repairs_left = MOST_REPAIRS
+        repairs_left = work.step.repairs
         while True:
             call = await self._once(work, assignment, messages, repairs_left)
             if work.sealed is not None:
@@ -261,6 +259,8 @@ class Ladder:
         return True
 
     def _value(self, step: Step, call: CallRow) -> Any:
+        if step.calculator and (why := refuted(_asked(call), call.text or "")):
+            raise OutputInvalid(f"{why[0].upper()}{why[1:]}.", llm=call.llm)
         return None if step.schema is None else output.read_answer(call.text or "", step.schema)
 
     # --- functions ------------------------------------------------------------------------------
@@ -308,6 +308,11 @@ def _odds(step: Step, call: CallRow) -> dict[str, Any] | None:
         odds(call.tokens, [each for each in choices if isinstance(each, str)]) if choices else {}
     )
     return {"odds": found} if found else None
+
+
+def _asked(call: CallRow) -> str:
+    """Return the question of a call, before any word on what was wrong with an answer."""
+    return next((each.text for each in call.messages if each.role == "user"), "")
 
 
 def _with_form(step: Step, messages: tuple[Message, ...]) -> tuple[Message, ...]:

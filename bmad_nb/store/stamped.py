@@ -18,6 +18,7 @@ from bmad_nb.events import (
     Checkpoint,
     Event,
     PriceChanged,
+    Routed,
     RunEnded,
     RunPausing,
     RunPlanned,
@@ -73,7 +74,7 @@ def payload_of(event: Event) -> dict[str, Any]:
             return {"call_id": call.call_id}
         case RunPlanned(plan=plan):
             return {"plan": plan}
-        case PriceChanged() | TaskAsked() | TaskAnswered() | Checkpoint() | RunPausing():
+        case PriceChanged() | Routed() | TaskAsked() | TaskAnswered() | Checkpoint() | RunPausing():
             return {
                 f.name: getattr(event, f.name)
                 for f in dataclasses.fields(event)
@@ -151,7 +152,7 @@ def keep_event(writer: sqlite3.Connection, event: Event, number: int, time_utc: 
 
 _PLAIN: dict[str, Callable[..., Event]] = {
     "price_changed": PriceChanged, "task_answered": TaskAnswered, "checkpoint": Checkpoint,
-    "run_pausing": RunPausing,
+    "run_pausing": RunPausing, "routed": Routed,
 }  # fmt: skip
 """Events that are their payload and nothing else."""
 
@@ -193,7 +194,7 @@ def event_of(  # noqa: PLR0911  (one for each kind)
         case "task_asked":
             listed = {name: tuple(payload[name]) for name in ("options", "form")}
             return TaskAsked(run.run_id, **{**payload, **listed})
-        case "price_changed" | "task_answered" | "checkpoint" | "run_pausing":
+        case "price_changed" | "task_answered" | "checkpoint" | "run_pausing" | "routed":
             return _PLAIN[kind](run.run_id, **payload)
         case "run_started":
             return RunStarted(_as_started(run, payload))

@@ -119,7 +119,10 @@ class Route(Part):
     max_cost: Money | None = Field(None, description="the most that one call may cost")
     max_latency: Duration | None = None
     context: int | None = Field(None, ge=1, description="tokens that must fit")
-    prefer: Literal["cheapest", "fastest", "best", "balanced"] | None = None
+    mitigate: Literal["auto", "off"] | None = Field(
+        None, description="where nobody meets the capabilities: mend what is weak, or leave it"
+    )
+    prefer: Literal["cheapest", "fastest", "best", "balanced", "efficient"] | None = None
     policy: str | None = None
     cascade: list[str] | None = Field(None, min_length=2)
     accept: Expression | None = None
