@@ -277,7 +277,7 @@ def test_completion_knows_verbs_options_llms_and_variables(kernel: Kernel) -> No
     kernel.execute(
         "import pandas as pd\ncasebook = pd.DataFrame({'a': [1]})\ncasual = 3\ntopic = 'x'"
     )
-    assert kernel.complete("%bmad comp") == (["compare"], "comp")
+    assert kernel.complete("%bmad compa") == (["compare"], "compa")
     assert kernel.complete("result = %bmad sho") == (["show"], "sho")
     assert kernel.complete("%%bmad compare --mo") == (["--model"], "--mo")
     assert "--budget" in kernel.complete("%%bmad ask --")[0]
