@@ -9,6 +9,7 @@ import click
 
 from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.question import KINDS
+from bmad_nb.templates import catalog as templates
 from bmad_nb.verbs.asking import schema_of
 from bmad_nb.verbs.base import (
     Front,
@@ -23,7 +24,8 @@ from bmad_nb.verbs.base import (
 from bmad_nb.verbs.running import found, gone, without_body
 from bmad_nb.verbs.wishes import Options, show_progress_option
 from bmad_nb.workflow import inputs as values
-from bmad_nb.workflow import output
+from bmad_nb.workflow import output, references
+from bmad_nb.workflow.model import Workflow
 
 METHODS = ("majority", "weighted", "dawid_skene", "medoid")
 _TOGETHER = tuple(kind for kind in KINDS if kind not in {"map", "refine", "expert", "cascade"})
@@ -217,9 +219,13 @@ def _task(
         UnknownName: the workflow has no such task.
         UsageProblem: the task asks no LLM.
     """
-    if definition is None:
+    if definition is None and task not in templates.NAMES:
         return task, {"inputs": params or None}
-    flow = found(front, definition)
+    if definition is None:
+        flow = templates.workflow(task)
+        task = _first_asked(flow)
+    else:
+        flow = found(front, definition)
     if task not in flow.tasks:
         raise UnknownName(f"task of {flow.id!r}", task, flow.tasks)
     known = flow.tasks[task]
@@ -232,3 +238,19 @@ def _task(
     if known.system:
         more["system"] = known.system
     return known.prompt, more
+
+
+def _first_asked(flow: Workflow) -> str:
+    """Return the first task of a template that asks an LLM and reads inputs alone.
+
+    Raises:
+        UsageProblem: each of its questions is asked of many things, or reads other tasks.
+    """
+    tasks = flow.to_dict()["tasks"]
+    for name, task in flow.tasks.items():
+        if isinstance(task.prompt, str) and not task.map and not references.needs(tasks, name):
+            return name
+    raise UsageProblem(
+        f"Template {flow.id!r} has no single question.",
+        hint=f"Write one out and run it: bmad workflow create --template {flow.id}",
+    )

@@ -22,6 +22,7 @@ from bmad_nb.verbs.importing import import_
 from bmad_nb.verbs.measuring import analyze, metrics, status
 from bmad_nb.verbs.monitoring import monitor
 from bmad_nb.verbs.optimizing import optimize
+from bmad_nb.verbs.routing import route
 from bmad_nb.verbs.running import execute, planned, resume, without_body
 from bmad_nb.verbs.stored import collaborate, consensus, ensemble
 from bmad_nb.verbs.templates import create
@@ -149,6 +150,6 @@ def schema(front: Front) -> Any:
 
 for _command in (
     execute, create, resume, validate, schema, pause, cancel, approve, status, analyze, metrics,
-    export, import_, collaborate, consensus, ensemble, monitor, optimize,
+    export, import_, route, collaborate, consensus, ensemble, monitor, optimize,
 ):  # fmt: skip
     workflow.add_command(_command)
