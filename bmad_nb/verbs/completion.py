@@ -57,8 +57,9 @@ def _first(command: click.Command, names: Mapping[str, Any]) -> list[str]:
     if isinstance(command, click.Group):
         return sorted(command.commands)
     space = default_workspace()
+    if command.name in {"run", "plan", "build"}:
+        return list(dict.fromkeys([*space.workflows, *held(names)]))
     known: dict[str | None, Callable[[], list[str]]] = {
-        "run": lambda: list(dict.fromkeys([*space.workflows, *held(names)])),
         "help": lambda: sorted(bmad.commands),
         "chat": space.chats.names,
         "resume": _stopped,

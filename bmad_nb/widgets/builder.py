@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from IPython import get_ipython
 
 from bmad_nb import documents
 from bmad_nb.errors import BmadError, UnknownName, UsageProblem
 from bmad_nb.render import form
 from bmad_nb.render.form import Said
 from bmad_nb.runs.planned import Planned
+from bmad_nb.widgets.around import is_live
 from bmad_nb.widgets.draft import Draft, starter
 from bmad_nb.widgets.making import SUFFIXES, Making, problems_by_task
 from bmad_nb.widgets.sheet import Sheet
@@ -75,18 +73,6 @@ class Builder(Making):
     def __repr__(self) -> str:
         """Return the definition as plain text, safe on a terminal."""
         return str(self.static()["text/plain"])
-
-
-def is_live() -> bool:
-    """Return whether a person sits before a kernel that can show widgets.
-
-    `BMAD_DISPLAY` says `live` or `static` where the question is decided already.
-    """
-    wanted = os.environ.get("BMAD_DISPLAY", "")
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None or wanted in {"live", "static"}:
-        return kernel is not None and wanted == "live"
-    return bool(getattr(kernel, "_allow_stdin", False))
 
 
 def build(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from bmad_nb.events import CallRow
 from bmad_nb.render.base import cut
 from bmad_nb.render.columns import agreement, case_titles, cases, columns
 from bmad_nb.results import Comparison
+from bmad_nb.widgets.around import is_live
 
 MOST_BYTES = 3_000_000
 """Bytes of texts that go to the browser; of more, each is cut."""
@@ -74,7 +74,7 @@ class Explorer(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **wanted: Any) -> Any:
         """Return the live view over the static card; the card alone where nobody can answer."""
         static = self.comparison._repr_mimebundle_()
-        if not _is_live(self.comm):
+        if not is_live():
             return static
         made: Any = super()._repr_mimebundle_(**wanted)
         live, about = made if isinstance(made, tuple) else (made, {})
@@ -151,11 +151,3 @@ def _answer(row: CallRow, column: int, limit: int) -> dict[str, Any]:
 
 def _asked(rows: Sequence[CallRow]) -> str:
     return rows[0].messages[-1].text if rows[0].messages else ""
-
-
-def _is_live(comm: Any) -> bool:
-    """Return whether a front end is there that can talk: papermill and nbclient allow no input."""
-    wish = os.environ.get("BMAD_DISPLAY", "")
-    if wish in {"live", "static"}:
-        return wish == "live"
-    return bool(getattr(getattr(comm, "kernel", None), "_allow_stdin", True))

@@ -326,13 +326,3 @@ class Field:
         if wrong != self._is_wrong:
             self._is_wrong = wrong
             (self.control.add_class if wrong else self.control.remove_class)("bmad-wrong")
-
-
-def act_while_busy(widget: Any) -> None:
-    """Let a control act while a cell is busy.
-
-    ipykernel 7.4 answers on the thread that last spoke on the widget's line, which is the busy one;
-    where it can be told otherwise, a message is taken where the front end sent it.
-    """
-    if hasattr(widget.comm, "_reply_subshell_for"):
-        widget.comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001

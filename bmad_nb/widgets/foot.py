@@ -17,7 +17,8 @@ from bmad_nb.render import form
 from bmad_nb.runs.execution import Execution
 from bmad_nb.runs.planned import Planned
 from bmad_nb.runs.run import Run
-from bmad_nb.widgets.fields import Look, act_while_busy
+from bmad_nb.widgets.around import act_while_busy
+from bmad_nb.widgets.fields import Look
 from bmad_nb.widgets.making import Making, expectations
 from bmad_nb.workflow.rules import INPUT_KINDS
 
@@ -74,7 +75,7 @@ class Foot:
         self.take = button("Take theirs", self._on_take)
         self.over = button("Write over it", self._on_over, "warning")
         for each in (self.pause, self.take, self.over):  # not in sight yet
-            act_while_busy(each)
+            act_while_busy(each.comm)
         self.buttons = w.HBox(layout=w.Layout(flex_flow="row wrap", justify_content="flex-end"))
         right = w.VBox([self.buttons, self.waits], layout=w.Layout(align_items="flex-end"))
         self.box = w.VBox([
@@ -126,7 +127,7 @@ class Foot:
             if name not in self.fields:
                 made = self._look.text(name[:40], layout=self._look.wide)
                 made.observe(self._noting(name), "value")
-                act_while_busy(made)
+                act_while_busy(made.comm)
                 self.fields[name] = made
             self.fields[name].placeholder = _about_input(known[name])
         children = tuple(self.fields[name] for name in names)
@@ -220,6 +221,9 @@ class Foot:
                 self.say(str(stopped), "bad")
             except BmadError as error:
                 self.say(str(error), "bad")
+            except Exception as error:  # nobody waits for this thread: the form has to say it
+                self.say(f"The run ended in {type(error).__name__}: {error}", "bad")
+                raise
             if run is not None and execution.begun:
                 self._builder.last_run = run
                 run.name = f"{self._builder.name}.last_run"

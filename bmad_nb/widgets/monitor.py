@@ -10,7 +10,6 @@ from typing import Any
 
 import anywidget
 import traitlets
-from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from bmad_nb import _loop
@@ -18,9 +17,9 @@ from bmad_nb._assets import css, esm
 from bmad_nb.errors import BmadError
 from bmad_nb.live.board import Json
 from bmad_nb.live.feed import LOOK_S, Feed
-from bmad_nb.live.mode import mode_of
 from bmad_nb.live.reins import Reins
 from bmad_nb.runs.followed import OVER
+from bmad_nb.widgets.around import act_while_busy, is_live
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SHARE = 0.04
@@ -69,7 +68,7 @@ class RunMonitor(anywidget.AnyWidget):
         self.feed.look()
         super().__init__(can_resume=reins.on_resume is not None)
         self.on_msg(self._told)
-        _act_on_subshells(self.comm)
+        act_while_busy(self.comm)
 
     def watch(self) -> RunMonitor:
         """Begin to look; it ends by itself when the run is over."""
@@ -97,9 +96,8 @@ class RunMonitor(anywidget.AnyWidget):
 
     def bundle(self) -> dict[str, Any]:
         """Return the view and what stays of it, as one bundle; without a view where none can be."""
-        kernel = getattr(get_ipython(), "kernel", None)
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {**self.static(), **({} if mode_of(kernel) == "static" else {WIDGET: view})}
+        return {**self.static(), **({WIDGET: view} if is_live() else {})}
 
     def _repr_mimebundle_(self, **_wanted: Any) -> Any:
         """Return the view and what stays of it."""
@@ -166,16 +164,6 @@ class RunMonitor(anywidget.AnyWidget):
                 self.reins.answer(self.feed.board.state, task, choice, content)
 
 
-def _act_on_subshells(comm: Any) -> None:
-    """Let messages of the view be taken while the cell blocks.
-
-    ipykernel 7.4 sends them back to the shell that spoke last, which is the one that the cell
-    blocks; where it does not know this, nothing is changed.
-    """
-    if hasattr(comm, "_reply_subshell_for"):
-        comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001
-
-
 def opened(run: Any) -> RunMonitor:
     """Return a monitor of a stored run that looks at it already.
 
@@ -202,8 +190,7 @@ def show_live(run: Any) -> None:
     Raises:
         NotImplementedError: it is over, or no front end is there for it: it is shown as it is.
     """
-    kernel = getattr(get_ipython(), "kernel", None)
-    if mode_of(kernel) == "static" or run.is_done:
+    if run.is_done or not is_live():
         raise NotImplementedError
     monitor = opened(run)
     handle = display(monitor.bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]

@@ -19,8 +19,9 @@ from bmad_nb.render import form
 from bmad_nb.render.form import Said
 from bmad_nb.render.run_card import workflow_html
 from bmad_nb.runs.planned import Planned
+from bmad_nb.widgets.around import act_while_busy
 from bmad_nb.widgets.draft import ABSENT
-from bmad_nb.widgets.fields import Field, Look, Unreadable, act_while_busy
+from bmad_nb.widgets.fields import Field, Look, Unreadable
 from bmad_nb.widgets.foot import Foot, button
 from bmad_nb.widgets.later import Later
 from bmad_nb.widgets.making import Making, missing_of, problems_by_task
@@ -75,7 +76,7 @@ class Sheet:
         self.show()
         self.soon()
         for each in _all(self.box):
-            act_while_busy(each)
+            act_while_busy(each.comm)
 
     def _make(self, look: Look) -> None:
         """Make the widgets above the foot."""
@@ -145,18 +146,24 @@ class Sheet:
 
     def apply(self) -> None:
         """Write into the text what was typed since, and show what follows from it."""
-        with self._lock:
-            self._write()
-            self.show()
-        self._reckon()
+        try:
+            with self._lock:
+                self._write()
+                self.show()
+            self._reckon()
+        except Exception as error:  # nobody waits for this thread: the form has to say it
+            self.foot.say(f"The form could not follow: {type(error).__name__}: {error}", "bad")
+            raise
 
     @contextlib.contextmanager
     def settled(self) -> Iterator[None]:
         """Hold the form still, once all that was typed is in the text; show it anew at the end."""
         with self._lock:
             self._write()
-            yield
-            self.show()
+            try:
+                yield
+            finally:
+                self.show()
         self.soon()
 
     def _write(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as w
@@ -183,6 +183,17 @@ class TaskPanel(Panel):
         self.name_said.value = refused or (form.beside(own) if own else "")
         rest = [said for said in problems if said.problem.path]
         return self.tell(paths, rest, self._hints(draft, task_id, text))
+
+    def tell(self, paths: Sequence[Path], problems: Sequence[Said],
+             hints: Mapping[Path, str]) -> list[Said]:  # fmt: skip
+        """Show problems as any panel does; what is said of the whole route is said of the LLMs."""
+        whole, llm = (("llm",), ("route",)), self.place(("llm",))
+        moved = [
+            each._replace(problem=each.problem._replace(path=llm))
+            if each.problem.path in whole else each
+            for each in problems
+        ]  # fmt: skip
+        return super().tell(paths, moved, hints)
 
     def _paths(self, verb: str) -> list[Path]:
         """Return the fields in sight, in their order."""

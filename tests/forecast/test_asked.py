@@ -10,6 +10,7 @@ import pytest
 
 from bmad_nb.messages import Message
 from bmad_nb.patterns.peer_review import DISPOSITIONS
+from bmad_nb.workflow.model import Workflow
 from bmad_nb.workspace import Workspace
 
 
@@ -71,3 +72,14 @@ def test_the_plan_knows_how_many_calls_there_are(
     assert planned.analysis is not None
     assert (most, most) == (planned.analysis.calls, len(run.calls))
     assert set(run.calls["llm"]) == set(planned.llms)
+
+
+def test_a_review_that_nobody_can_do_has_an_estimate(ws: Workspace) -> None:
+    """A peer review whose LLMs are not there asks nobody, and its plan is reckoned all the same."""
+    flow = Workflow("papers")
+    flow.task(
+        "read", prompt="Read.", collaborate={"type": "peer_review", "models": ["gone/a", "gone/b"]}
+    )
+    planned = ws.plan(flow)
+    assert planned.plan.missing
+    assert 0 == planned.analysis.calls

@@ -176,6 +176,8 @@ def test_what_is_missing_here_is_no_error(opened: Open) -> None:
     assert "Did you mean 'sim/careful'?" in said(sheet, "llm")
     assert "✕" not in said(sheet, "llm")
     assert "Run waits for 2 things that are missing." in words(sheet.foot.waits.value)
+    sheet.yaml.value = FLOW.replace("llm: sim/careful", "route: sim/carefull")
+    assert "Did you mean 'sim/careful'?" in said(sheet, "llm")
     control(sheet, "llm").value = "sim/careful"
     sheet.foot.fields["left"].value = "4"
     assert not sheet.foot.run.disabled
@@ -304,6 +306,30 @@ def test_a_run_that_cannot_begin_says_why(opened: Open) -> None:
     sheet.foot.run.click()
     assert "much" in words(sheet.foot.status.value)
     assert sheet.foot.running is None
+
+
+def test_what_nobody_expected_is_said(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours in the worker is shown in the form, where somebody looks."""
+    sheet = opened()
+
+    def broken() -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(sheet, "_reckon", broken)
+    with pytest.raises(ZeroDivisionError):
+        control(sheet, "prompt").value = "x"
+    assert "ZeroDivisionError: planted" in words(sheet.foot.status.value)
+
+
+def test_a_failed_run_shows_its_card(opened: Open) -> None:
+    """A run that fails says so, shows what there is of it, and can be begun again."""
+    sheet = opened(FLOW.replace("+ 3?", "+ {{ left['x'] }}?"), inputs={"left": 2})
+    sheet.foot.run.click()
+    sheet.foot.running.result(timeout=60)
+    assert "failed" == sheet.builder.last_run.status
+    assert "✕" in words(sheet.foot.status.value)
+    assert "Failed" in words(sheet.foot.result.value)
+    assert not sheet.foot.run.disabled
 
 
 def test_dry_run_shows_the_plan(opened: Open, ws: Workspace) -> None:
