@@ -15,6 +15,7 @@ from bmad_nb.cli.main import exit_code
 from bmad_nb.errors import UsageProblem
 from bmad_nb.templates import catalog
 from bmad_nb.verbs.base import Front
+from bmad_nb.verbs.completion import complete
 from bmad_nb.verbs.tree import call
 from bmad_nb.workspace import Workspace
 from tests.test_cli import bmad, data, environment
@@ -29,7 +30,9 @@ def test_templates_are_listed_and_their_parameters_too(project: Path) -> None:
     lines = said.stdout.splitlines()
     assert list(catalog.NAMES) == [line.split()[0] for line in lines[:12]]
     rows = data(bmad(project, *CREATE, "--list", "--template", "code-review", "--json"))
-    assert ["llm", "diff", "language", "reviewer"] == [row["parameter"] for row in rows]
+    assert ["llm", "diff", "language", "reviewer", "max_tokens"] == [
+        row["parameter"] for row in rows
+    ]
     assert "Python" == rows[2]["default"]
 
 
@@ -40,6 +43,7 @@ def test_a_template_is_written_validated_and_never_overwritten(project: Path) ->
     path = project / "knowledge-extraction.yaml"
     assert catalog.text_of("knowledge-extraction") == path.read_text("utf-8")
     assert "execute --definition knowledge-extraction.yaml" in said.stdout
+    assert "On the simulated fleet: bmad workflow execute" in said.stdout
     path.write_text("mine", "utf-8")
     again = bmad(project, *CREATE, "--template", "knowledge-extraction", "--set", "about=rain")
     assert (2, "", "mine") == (again.returncode, again.stdout, path.read_text("utf-8"))
@@ -63,6 +67,7 @@ def test_a_template_is_written_validated_and_never_overwritten(project: Path) ->
         (("--template", "code-review", "--set", "langage=Go"), "Did you mean 'language'?"),
         (("--template", "code-review", "--set", "language"), "Write --set name=value"),
         (("--template", "testing-strategy", "--set", "most=some"), "not a whole number"),
+        (("--template", "code-review", "--set", f"language=sk-{'a1B2' * 10}"), "looks like a key"),
         (("--template", "code-review", "--customize"), "Give values with --set"),
         (("--template", "code-review", "-o", "no/where.yaml"), "cannot be written"),
     ],
@@ -76,6 +81,12 @@ def test_what_cannot_be_written_is_said(
     assert 2 == exit_code(caught.value)
     assert part in f"{caught.value.what} {caught.value.hint}"
     assert [] == list(project.glob("*.yaml"))
+
+
+def test_names_of_templates_are_completed() -> None:
+    """Behind --template the names that begin so are offered."""
+    line = "workflow create --template code-"
+    assert ("code-", ["code-generation", "code-review"]) == complete(line, {})
 
 
 def test_in_a_notebook_the_created_workflow_is_defined_at_once(ws: Workspace) -> None:
@@ -112,7 +123,7 @@ def typed(folder: Path, lines: list[str], *words: str) -> tuple[str, int]:
 def test_the_form_on_a_terminal_writes_what_set_writes(project: Path) -> None:
     """Answers typed into the form and --set give the same file; a wrong one is asked again."""
     shown, code = typed(
-        project, ["sim/hasty", "", "much", "0.5", "3"],
+        project, ["sim/hasty", "", "much", "0.5", "3", ""],
         *CREATE, "--template", "pattern-identification", "--customize", "-o", "form.yaml",
     )  # fmt: skip
     assert 0 == code, shown
@@ -140,6 +151,7 @@ def test_a_created_template_runs_as_it_says(project: Path) -> None:
     words = ("--template", "decision-support", "--set", "llm=sim/hasty")
     said = bmad(project, *CREATE, *words)
     assert 0 == said.returncode
+    assert "local/*" not in said.stdout  # no such LLM is in it any more
     line = next(line for line in said.stdout.splitlines() if line.startswith("Run it: "))
     done = bmad(project, *line.removeprefix("Run it: bmad ").split())
     assert 0 == done.returncode, done.stderr

@@ -1,7 +1,8 @@
 """The templates by name, what can be set in them, and the document that this makes.
 
 A template is a workflow document like any other. What can be set are the defaults of its inputs,
-the places that `metadata.parameters` names, and `llm`: who does the tasks that name nobody.
+the places that `metadata.parameters` names, `llm` (who does the tasks that name nobody) and
+`max_tokens`.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def workflow(name: str) -> Workflow:
 
 
 def parameters(name: str) -> dict[str, Parameter]:
-    """Return what can be set in a template: its inputs, further places, and `llm`.
+    """Return what can be set in a template: inputs, further places, `llm`, `max_tokens`.
 
     Raises:
         UnknownName: there is no such template.
@@ -85,6 +86,7 @@ def parameters(name: str) -> dict[str, Parameter]:
 
 
 def _parameters(flow: Workflow) -> dict[str, Parameter]:
+    data = flow.source.data if flow.source else {}
     found = [
         Parameter(key, each.type, each.description, each.default,
                   (("inputs", key, "default"),), each.enum)
@@ -92,12 +94,15 @@ def _parameters(flow: Workflow) -> dict[str, Parameter]:
     ]  # fmt: skip
     for key, said in flow.metadata.get("parameters", {}).items():
         at = said["at"] if isinstance(said["at"][0], list) else [said["at"]]
-        default = _at(flow.source.data if flow.source else {}, tuple(at[0]))
+        default = _at(data, tuple(at[0]))
         kind = "text" if default is None else _KINDS[type(default)]
         found.append(Parameter(key, kind, said["description"], default, tuple(map(tuple, at))))
     about = "the LLM of all tasks that name none; without it your own default does them"
     whole = Parameter("llm", "text", about, None, (("defaults", "route"),))
-    return {each.name: each for each in (whole, *found)}  # a template may say more of its own
+    room: Place = ("defaults", "params", "max_tokens")
+    about = "the most tokens of an answer; LLMs that reason need more"
+    most = Parameter("max_tokens", "integer", about, _at(data, room), (room,))
+    return {each.name: each for each in (whole, *found, most)}  # `llm` may say more of its own
 
 
 def customised(name: str, values: Mapping[str, Any]) -> str:

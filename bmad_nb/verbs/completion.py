@@ -9,6 +9,7 @@ import click
 
 from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.recordings import RUN
+from bmad_nb.templates.catalog import NAMES
 from bmad_nb.verbs.base import COMPLETERS
 from bmad_nb.verbs.running import STOPPED, held
 from bmad_nb.verbs.tree import bmad, command_of
@@ -32,6 +33,8 @@ def complete(line: str, names: Mapping[str, Any]) -> tuple[str, list[str]]:
         part = fragment.rpartition(",")[2]
         part = part if "?" in part else part.rpartition("=")[2]  # -m OLD=NEW
         return part, _like(part, [*default_workspace().catalog.ids(), *_of_runs(part)])
+    if rest and rest[-1] == "--template":
+        return fragment, _starting(fragment, NAMES)
     if rest and rest[-1] == "--over":
         frames = [n for n, v in names.items() if hasattr(v, "columns") or isinstance(v, list)]
         return fragment, variables(fragment, {n: names[n] for n in frames})

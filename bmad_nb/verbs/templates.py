@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import sys
 import uuid
@@ -16,6 +17,7 @@ from bmad_nb import parse
 from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.prompts import as_text
 from bmad_nb.results import Text
+from bmad_nb.secrets import looks_secret
 from bmad_nb.templates import catalog
 from bmad_nb.templates.catalog import Parameter
 from bmad_nb.verbs.base import Front, json_option, shown
@@ -27,7 +29,9 @@ WIDTH = 70
 
 @click.command()
 @click.option("--template", metavar="NAME", help="the template; --list names them")
-@click.option("--list", "is_list", is_flag=True, help="show the templates, or what one can be set")
+@click.option(
+    "--list", "is_list", is_flag=True, help="show the templates, or what can be set in one"
+)
 @click.option(
     "--set", "given", multiple=True, metavar="K=V", help="set a parameter of the template"
 )  # fmt: skip
@@ -71,7 +75,7 @@ def create(
     flow = parse.load(path)
     if front.kind != "shell":
         front.workspace.define(flow)
-    return shown(_told(front, path, flow, values), as_json=as_json)
+    return shown(_told(front, path, flow, known, values), as_json=as_json)
 
 
 def _templates() -> Text:
@@ -79,7 +83,7 @@ def _templates() -> Text:
     flows = {name: catalog.workflow(name) for name in catalog.NAMES}
     width = max(map(len, flows))
     lines = [f"{name:<{width}}  {flow.description}" for name, flow in flows.items()]
-    last = "What one can be set: bmad workflow create --list --template NAME"
+    last = "What can be set in one: bmad workflow create --list --template NAME"
     value = [
         {"template": name, "title": flow.title, "description": flow.description,
          "inputs": list(flow.inputs)}
@@ -118,6 +122,11 @@ def _values(template: str, known: Mapping[str, Parameter], given: Sequence[str])
             raise UsageProblem(f"{each!r} sets nothing.", hint="Write --set name=value.")
         if name not in known:
             raise UnknownName(f"parameter of {template}", name, known)
+        if looks_secret(name, text):
+            raise UsageProblem(
+                f"The value of {name!r} looks like a key, and it would stand in the file.",
+                hint='Keys are given by reference, api_key = "env:NAME" in the settings.',
+            )
         values[name] = known[name].read(text)
     return values
 
@@ -160,7 +169,7 @@ def _brief(value: Any) -> str:
     """Return a default in one line."""
     if value is None:
         return "nothing"
-    text = as_text(value) if isinstance(value, str | int | float) else repr(value)
+    text = as_text(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     first, *more = text.strip().split("\n")
     cut = first if len(first) <= WIDTH else f"{first[: WIDTH - 1]}…"
     return f"{cut} … {len(more) + 1} lines" if more else cut
@@ -199,7 +208,18 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         ) from None
 
 
-def _told(front: Front, path: Path, flow: Workflow, values: Mapping[str, Any]) -> Text:
+def _names_llms(parameter: Parameter) -> bool:
+    """Return whether a parameter says which LLMs are asked."""
+    return any({"route", "llm", "models"} & set(place) for place in parameter.places)
+
+
+def _told(
+    front: Front,
+    path: Path,
+    flow: Workflow,
+    known: Mapping[str, Parameter],
+    values: Mapping[str, Any],
+) -> Text:
     """Return what was written, and how it is run."""
     program = "bmad" if front.kind == "shell" else "%bmad"
     runs_code = any(
@@ -210,8 +230,9 @@ def _told(front: Front, path: Path, flow: Workflow, values: Mapping[str, Any]) -
     lines = [f"{path}: {flow.title}, {len(flow.tasks)} tasks.", f"Run it: {' '.join(words)}"]
     if runs_code:
         lines.append("It runs code that an LLM wrote, in a process of its own with limits.")
-    lines.append(
-        f"Without a model or a key: {' '.join(words)} -m 'local/*=sim/careful' (simulated)"
-    )
+    asks_local = front.workspace.settings.engine.default_llm.startswith("local/")
+    if asks_local and not any(_names_llms(known[name]) for name in values):
+        simulated = "-m 'local/*=sim/careful'"
+        lines.append(f"On the simulated fleet: {' '.join(words)} {simulated}")
     value = {"file": str(path), "workflow": flow.id, "tasks": list(flow.tasks), "set": dict(values)}
     return Text("\n".join(lines), value)
