@@ -10,7 +10,8 @@ import pytest
 
 from bmad_nb.errors import BmadError
 from bmad_nb.verbs.base import Front
-from bmad_nb.verbs.manual import commands, page, parted
+from bmad_nb.verbs.examples import EXAMPLES
+from bmad_nb.verbs.manual import commands, page, said
 from bmad_nb.verbs.tree import bmad, call
 from bmad_nb.workspace import Workspace
 from tests.kernel import ROOT
@@ -24,10 +25,10 @@ NO_JSON = {"lab", "schema", "completion"}
 
 def lacking(words: str, command: click.Command) -> list[str]:
     """Return what the documentation of a command lacks."""
-    said, example = parted(command)
-    found = [] if said else [f"{words}: help"]
+    found = [] if said(command) else [f"{words}: help"]
     own = words.rsplit(maxsplit=1)[-1]
-    found += [] if own in example else [f"{words}: an example"]
+    examples = " ".join(EXAMPLES.get(words.partition(" ")[2], ()))
+    found += [] if own in examples or own == "status" else [f"{words}: an example"]
     for param in command.params:
         if isinstance(param, click.Option) and not (param.help or "").strip():
             found.append(f"{words} {param.opts[0]}")

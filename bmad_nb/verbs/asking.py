@@ -74,10 +74,7 @@ def asking_options(command: F) -> F:
 @click.argument("prompt", nargs=-1)
 @click.pass_obj
 def ask(front: Front, /, models: tuple[str, ...], prompt: tuple[str, ...], **options: Any) -> Any:
-    """Ask one LLM.
-
-    Example: %%bmad ask -m local -o r
-    """
+    """Ask one LLM."""
     return _asked(front, front.workspace.ask, prompt, ",".join(models) or None, options)
 
 
@@ -98,10 +95,7 @@ def compare(  # noqa: PLR0917  (click passes them by name)
     front: Front, /, models: tuple[str, ...], prompt: tuple[str, ...], over: str | None,
     vary: tuple[str, ...], samples: int, **options: Any,
 ) -> Any:  # fmt: skip
-    """Ask several LLMs the same, and set the answers side by side.
-
-    Example: %%bmad compare -m local,sim/careful,sim/hasty -n 3 --budget 0.05 -o r
-    """
+    """Ask several LLMs the same, and set the answers side by side."""
     if not models:
         raise UsageProblem(
             "compare needs LLMs.", hint="Write -m ID,ID; %bmad models lists what is ready here."

@@ -18,10 +18,7 @@ from bmad_nb.verbs.wishes import allow_python_option
 @out_option
 @click.pass_obj
 def build(front: Front, definition: str | None, out: str | None, *, allow_python: bool) -> Any:
-    """Make or change a workflow in a form; a file need not be there yet.
-
-    Example: %bmad build summary.yaml
-    """
+    """Make or change a workflow in a form; a file need not be there yet."""
     without_body(front)
     if front.kind == "shell":
         raise UsageProblem(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -33,22 +33,21 @@ def complete(line: str, names: Mapping[str, Any]) -> tuple[str, list[str]]:
         part = fragment.rpartition(",")[2]
         part = part if "?" in part else part.rpartition("=")[2]  # -m OLD=NEW
         return part, _like(part, [*default_workspace().catalog.ids(), *_of_runs(part)])
-    if rest and rest[-1] == "--template":
-        return fragment, _starting(fragment, NAMES)
     if rest and rest[-1] == "--over":
         frames = [n for n, v in names.items() if hasattr(v, "columns") or isinstance(v, list)]
         return fragment, variables(fragment, {n: names[n] for n in frames})
-    if rest and rest[-1] == "--chat":
-        return fragment, _starting(fragment, default_workspace().chats.names())
-    choices = _choices(command, rest[-1]) if rest else []
-    if choices:
-        return fragment, _starting(fragment, choices)
+    if rest and (values := _values(command, rest[-1])):
+        return fragment, _starting(fragment, values)
     more = command.name == "diff" and len(rest) == 1
     return fragment, [] if rest and not more else _starting(fragment, _first(command, names))
 
 
-def _choices(command: click.Command, option: str) -> list[str]:
+def _values(command: click.Command, option: str) -> Sequence[str]:
     """Return the words that an option can have, if they are few."""
+    if option == "--template":
+        return NAMES
+    if option == "--chat":
+        return default_workspace().chats.names()
     for param in command.params:
         if option in param.opts and isinstance(param.type, click.Choice):
             return [str(each) for each in param.type.choices]

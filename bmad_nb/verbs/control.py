@@ -22,10 +22,7 @@ from bmad_nb.verbs.wishes import rebound
 @json_option
 @click.pass_obj
 def pause(front: Front, run_id: str, *, now: bool, as_json: bool) -> Any:
-    """Let a running run begin nothing more. Calls in flight end, and it is stored as paused.
-
-    Example: bmad pause 6b166d55
-    """
+    """Let a running run begin nothing more. Calls in flight end, and it is stored as paused."""
     without_body(front)
     run = front.workspace.store.run(run_id)
     seen = front.workspace.pause(run.run_id, now=now)
@@ -38,10 +35,7 @@ def pause(front: Front, run_id: str, *, now: bool, as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def cancel(front: Front, run_id: str, *, as_json: bool) -> Any:
-    """Stop a run for good. What it has cost and given is kept.
-
-    Example: bmad cancel 6b166d55
-    """
+    """Stop a run for good. What it has cost and given is kept."""
     without_body(front)
     run = front.workspace.store.run(run_id)
     was_running = run.status == "running"
@@ -64,10 +58,7 @@ def cancel(front: Front, run_id: str, *, as_json: bool) -> Any:
 def approve(
     front: Front, /, run_id: str, task: str | None, choice: str | None, as_json: bool, **given: Any
 ) -> Any:
-    """Answer a task that waits for a person; without a task, list what is asked.
-
-    Example: bmad approve 6b166d55 signoff accept --comment "Good."
-    """
+    """Answer a task that waits for a person; without a task, list what is asked."""
     without_body(front)
     space = front.workspace
     run = space.store.run(run_id)
@@ -95,10 +86,7 @@ def approve(
 @json_option
 @click.pass_obj
 def fork(front: Front, /, run_id: str, at: str, **given: Any) -> Any:
-    """Begin a new run from the middle of another: what is before is taken over, free.
-
-    Example: %bmad fork 6b166d55 --at review -m sim/hasty=sim/careful -o r2
-    """
+    """Begin a new run from the middle of another: what is before is taken over, free."""
     without_body(front)
     run = front.workspace.fork(
         run_id,

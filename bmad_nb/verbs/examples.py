@@ -69,6 +69,31 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
                         "bmad workflow create --template code-review --set language=python"),
     "workflow import": ("bmad workflow import greenfield-service.yaml -o service.yaml",),
     "workflow analyze": ("bmad workflow analyze 6b166d55 --bottlenecks",),
+    "completion": ("bmad completion fish > ~/.config/fish/completions/bmad.fish",),
+    "export": ("bmad workflow export --results 6b166d55 --format html --to run.html",),
+    "import": ("bmad import run.json",),
+    "metrics": ("bmad workflow metrics --execution-time --cost-efficiency",),
+    "record": (("%%bmad record --over cases -m local,sim/careful --reference answer -o rec\n"
+        "{{ question }}"),),
+    "route": ("%bmad route summary --tasks auto --capabilities-aware",),
+    "store": ("bmad store",),
+    "store backup": ("bmad store backup backups/monday.db",),
+    "store check": ("bmad store check",),
+    "store prune": ("bmad store prune --older-than 30d --dry-run",),
+    "store sizes": ("bmad store sizes --json",),
+    "workflow collaborate": (('bmad workflow collaborate --task "Why does ice float?" '
+        '--llms sim/careful,sim/hasty'),),
+    "workflow consensus": (("bmad workflow consensus --results 1a2b3c4d,5e6f7a8b "
+        "--method weighted --weights 0.9,0.6"),),
+    "workflow ensemble": (("bmad workflow ensemble --results 1a2b3c4d --combine-outputs "
+        "--quality-threshold 0.8"),),
+    "workflow export": ("bmad workflow export --results 6b166d55 --format html --to run.html",),
+    "workflow metrics": ("bmad workflow metrics --execution-time --cost-efficiency",),
+    "workflow monitor": ("bmad workflow monitor --real-time --alerts-enabled --until-idle",),
+    "workflow optimize": (("bmad workflow optimize --definition mail.yaml "
+        "--objective cost --maintain-quality 0.8"),),
+    "workflow route": ("%bmad route summary --tasks auto --capabilities-aware",),
+    "workflow status": ("bmad workflow status --active",),
 }  # fmt: skip
 """Cells and lines by verb; a cell's text stands below its first line."""
 

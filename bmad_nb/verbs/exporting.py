@@ -39,10 +39,7 @@ def export(  # noqa: PLR0917  (click passes them by name)
     front: Front, /, run_id: str | None, results: str | None, form: str, table: str,
     to: str | None, force: bool, as_json: bool,
 ) -> Any:  # fmt: skip
-    """Write a run as text, JSON, a table, a page or a notebook: complete, and without keys.
-
-    Example: bmad workflow export --results 6b166d55 --format html --to run.html
-    """
+    """Write a run as text, JSON, a table, a page or a notebook: complete, and without keys."""
     without_body(front)
     wanted = results or run_id
     if wanted is None:
@@ -103,8 +100,6 @@ def bring(front: Front, file: Path, as_json: bool) -> Any:
     """Bring a run in that `export --format json` wrote, from any machine; nobody is asked.
 
     Its answers then serve equal requests here: import only what you would trust as your own.
-
-    Example: bmad import run.json
     """
     from bmad_nb.export.bundle import bring_in, read_bundle
 

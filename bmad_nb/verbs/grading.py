@@ -45,10 +45,7 @@ def judge(  # noqa: PLR0917  (click passes them by name)
     budget: str | None, fresh: bool, task_type: str, test: bool, replay: bool, out: str | None,
     as_json: bool,
 ) -> Any:  # fmt: skip
-    """Let LLMs score the answers of a stored comparison.
-
-    Example: %bmad judge 1a2b3c4d -m sim/careful --pairwise
-    """
+    """Let LLMs score the answers of a stored comparison."""
     body = (front.body or "").strip()
     if body and rubric:
         raise UsageProblem("The rubric is in the cell and behind --rubric.", hint="Give one.")
@@ -77,10 +74,7 @@ def rate(  # noqa: PLR0917  (click passes them by name)
     front: Front, /, run_id: str, label: str | None, score: float | None, blind: bool, best: bool,
     case: str, by: str, task_type: str, test: bool, out: str | None, as_json: bool,
 ) -> Any:  # fmt: skip
-    """Say how good an answer is, from 0 to 1, or that it is the best one.
-
-    Example: %bmad rate 1a2b3c4d sim/careful 0.9
-    """
+    """Say how good an answer is, from 0 to 1, or that it is the best one."""
     result = _result(front, run_id)
     hidden = _blind(result, case) if blind else None
     if hidden is not None and label is None:
@@ -104,10 +98,7 @@ def rate(  # noqa: PLR0917  (click passes them by name)
 @json_option
 @click.pass_obj
 def learned(front: Front, /, at: int | None, rollback: int | None, as_json: bool) -> Any:
-    """Show what scores have taught of LLMs, or go back to an earlier version of it.
-
-    Example: %bmad learned --rollback 12
-    """
+    """Show what scores have taught of LLMs, or go back to an earlier version of it."""
     if at is not None and rollback is not None:
         raise UsageProblem("--at shows, --rollback forgets.", hint="Give one of them.")
     record = front.workspace.learned

@@ -36,10 +36,7 @@ def size_of(count: float) -> str:
 @json_option
 @click.pass_context
 def store(context: click.Context, as_json: bool) -> Any:
-    """Show how large this project's store is; check it, copy it, and let old runs go.
-
-    Example: bmad store
-    """
+    """Show how large this project's store is; check it, copy it, and let old runs go."""
     if context.invoked_subcommand is None:
         return context.invoke(sizes, as_json=as_json)
     return None
@@ -49,10 +46,7 @@ def store(context: click.Context, as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def sizes(front: Front, *, as_json: bool) -> Any:
-    """Show where the store lies, how large it is, and what it has.
-
-    Example: bmad store sizes --json
-    """
+    """Show where the store lies, how large it is, and what it has."""
     from bmad_nb.store import keeping
 
     without_body(front)
@@ -69,10 +63,7 @@ def sizes(front: Front, *, as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def check(front: Front, *, as_json: bool) -> Any:
-    """Check that the store is sound, and that every run of it can be read.
-
-    Example: bmad store check
-    """
+    """Check that the store is sound, and that every run of it can be read."""
     from bmad_nb.store import keeping
 
     without_body(front)
@@ -90,10 +81,7 @@ def check(front: Front, *, as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def backup(front: Front, file: Path, *, force: bool, as_json: bool) -> Any:
-    """Copy the store to a file, while runs go on; BMAD_STORE=FILE reads it.
-
-    Example: bmad store backup backups/monday.db
-    """
+    """Copy the store to a file, while runs go on; BMAD_STORE=FILE reads it."""
     from bmad_nb.store import keeping
 
     without_body(front)
@@ -115,8 +103,6 @@ def prune(front: Front, *, age: str | None, keep: int | None, dry_run: bool, as_
 
     Equal requests are asked, and paid for, anew after that. A run whose answers a newer one reads
     stays with it.
-
-    Example: bmad store prune --older-than 30d --dry-run
     """
     from bmad_nb.store import keeping
 

@@ -18,10 +18,7 @@ from bmad_nb.verbs.base import Front, bound, json_option, out_option, run_argume
 @json_option
 @click.pass_obj
 def runs(front: Front, limit: int, as_json: bool) -> Any:
-    """List the runs of this project's store, the newest first.
-
-    Example: bmad runs --limit 5
-    """
+    """List the runs of this project's store, the newest first."""
     return shown(front.workspace.runs().head(limit), as_json=as_json)
 
 

@@ -16,10 +16,7 @@ from bmad_nb.verbs.base import Front, json_option, shown
 @json_option
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> Any:
-    """List and check LLMs; install or verify the embedded model.
-
-    Example: bmad models
-    """
+    """List and check LLMs; install or verify the embedded model."""
     if context.invoked_subcommand is None:
         return context.invoke(list_models, as_json=as_json)
     return None
@@ -30,10 +27,7 @@ def models(context: click.Context, as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def list_models(front: Front, pattern: str = "*", as_json: bool = False) -> Any:
-    """List LLMs that are known by name, what works here first.
-
-    Example: bmad models list 'sim/*'
-    """
+    """List LLMs that are known by name, what works here first."""
     from bmad_nb.verbs import checks
 
     return shown(checks.models(front.workspace, pattern), as_json=as_json)
@@ -44,10 +38,7 @@ def list_models(front: Front, pattern: str = "*", as_json: bool = False) -> Any:
 @json_option
 @click.pass_obj
 def check(front: Front, names: tuple[str, ...], as_json: bool) -> Any:
-    """Say for each endpoint or LLM what works and what is missing; nothing is charged.
-
-    Example: bmad models check openai ollama/llama3.2
-    """
+    """Say for each endpoint or LLM what works and what is missing; nothing is charged."""
     from bmad_nb.verbs import probing
 
     return shown(probing.check(front.workspace, names), as_json=as_json)
@@ -58,10 +49,7 @@ def check(front: Front, names: tuple[str, ...], as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def install(front: Front, name: str, as_json: bool) -> Any:
-    """Fetch the weights of an embedded model, once.
-
-    Example: bmad models install smollm2-135m
-    """
+    """Fetch the weights of an embedded model, once."""
     from bmad_nb.llms import weights
 
     path = weights.install(_embedded(name), front.say)
@@ -74,10 +62,7 @@ def install(front: Front, name: str, as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def verify(front: Front, name: str, as_json: bool) -> Any:  # noqa: ARG001  (every verb takes the front)
-    """Check the weights of an embedded model against their hash.
-
-    Example: bmad models verify
-    """
+    """Check the weights of an embedded model against their hash."""
     from bmad_nb.llms import weights
 
     weights.verify(_embedded(name))
@@ -89,10 +74,7 @@ def verify(front: Front, name: str, as_json: bool) -> Any:  # noqa: ARG001  (eve
 @json_option
 @click.pass_obj
 def doctor(front: Front, as_json: bool) -> Any:
-    """Check this machine: what works, what is missing, what to do.
-
-    Example: bmad doctor
-    """
+    """Check this machine: what works, what is missing, what to do."""
     from bmad_nb.verbs import checks
 
     return shown(checks.doctor(front.workspace), as_json=as_json)
@@ -106,10 +88,7 @@ def doctor(front: Front, as_json: bool) -> Any:
 @json_option
 @click.pass_obj
 def demo(front: Front, folder: Path, simulated: bool, as_json: bool) -> Any:
-    """Run the quickstart notebook on the embedded model, through papermill.
-
-    Example: bmad demo --simulated
-    """
+    """Run the quickstart notebook on the embedded model, through papermill."""
     from bmad_nb.verbs import tour
 
     result = tour.demo(front.workspace, folder, front.say, simulated=simulated)
@@ -121,10 +100,7 @@ def demo(front: Front, folder: Path, simulated: bool, as_json: bool) -> Any:
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def lab(front: Front, notebook: Path | None, options: tuple[str, ...]) -> Any:
-    """Open a notebook in JupyterLab: the demo's where none is named. OPTIONS are JupyterLab's.
-
-    Example: bmad lab notebooks/00_quickstart.ipynb --no-browser
-    """
+    """Open a notebook in JupyterLab: the demo's where none is named. OPTIONS are JupyterLab's."""
     from bmad_nb.verbs import tour
 
     if front.kind != "shell":

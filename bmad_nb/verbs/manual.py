@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import click
 
+from bmad_nb.verbs.examples import EXAMPLES
 from bmad_nb.verbs.tree import bmad
 
 _TOP = """\
@@ -41,22 +42,20 @@ def page() -> str:
 
 
 def _section(words: str, command: click.Command) -> str:
-    said, example = parted(command)
     usage = " ".join([words, *command.collect_usage_pieces(click.Context(command))])
-    lines = [f"## {words}", "", said, "", "```text", usage, "```", ""]
+    lines = [f"## {words}", "", said(command), "", "```text", usage, "```", ""]
     rows = list(_options(command))
     if rows:
         lines += ["| option | what it does |", "|---|---|", *rows, ""]
-    if example:
-        lines += [f"Example: `{example}`", ""]
+    examples = EXAMPLES.get(words.partition(" ")[2], ())
+    if examples:
+        lines += ["```text", "\n\n".join(examples), "```", ""]
     return "\n".join(lines)
 
 
-def parted(command: click.Command) -> tuple[str, str]:
-    """Return what a command's help says, and its example; empty where it has none."""
-    text = inspect.cleandoc(command.help or "")
-    said, _, example = text.partition("Example:")
-    return " ".join(said.split()), " ".join(example.split())
+def said(command: click.Command) -> str:
+    """Return what a command's help says, in one line."""
+    return " ".join(inspect.cleandoc(command.help or "").split())
 
 
 def _options(command: click.Command) -> Iterator[str]:
@@ -64,8 +63,8 @@ def _options(command: click.Command) -> Iterator[str]:
         if isinstance(param, click.Option):
             record = param.get_help_record(click.Context(command))
             if record is not None:
-                head, said = (" ".join(each.split()).replace("|", "\\|") for each in record)
-                yield f"| `{head}` | {said} |"
+                head, about = (" ".join(each.split()).replace("|", "\\|") for each in record)
+                yield f"| `{head}` | {about} |"
 
 
 if __name__ == "__main__":

@@ -33,10 +33,7 @@ ACTIVE = ("running", "paused", "interrupted")
 def status(
     front: Front, run_id: str | None, *, active: bool, limit: int, out: str | None, as_json: bool
 ) -> Any:
-    """Show where runs stand: tasks done, money spent, who is asked, and what comes next.
-
-    Example: bmad workflow status --active
-    """
+    """Show where runs stand: tasks done, money spent, who is asked, and what comes next."""
     without_body(front)
     store = front.workspace.store
     rows = [store.run(run_id)] if run_id else store.runs()[::-1]
@@ -162,10 +159,7 @@ def metrics(
     front: Front, run_id: str | None, *, execution_time: bool, cost_efficiency: bool,
     out: str | None, as_json: bool,
 ) -> Any:  # fmt: skip
-    """Measure a run, or the whole store: time by task and LLM, and what its money bought.
-
-    Example: bmad workflow metrics --execution-time --cost-efficiency
-    """
+    """Measure a run, or the whole store: time by task and LLM, and what its money bought."""
     from bmad_nb import measures
 
     without_body(front)
@@ -199,10 +193,7 @@ def analyze(  # noqa: PLR0917  (click passes them by name)
     front: Front, /, run_id: str, bottlenecks: bool, performance: bool, apply: bool,
     page: str | None, force: bool, as_json: bool,
 ) -> Any:  # fmt: skip
-    """Say where the time and money of a run went, what held it up, and what would mend that.
-
-    Example: bmad workflow analyze 6b166d55 --performance --bottlenecks
-    """
+    """Say where the time and money of a run went, what held it up, and what would mend that."""
     without_body(front)
     if not (performance or page):
         return shown(_held_up(front, run_id, apply=apply), as_json=as_json)

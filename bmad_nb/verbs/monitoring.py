@@ -43,8 +43,6 @@ def monitor(front: Front, /, run_ids: tuple[str, ...], **given: Any) -> Any:
     With RUN it ends when those runs are over; else with Ctrl-C, or as --until-idle and --for say. A
     run whose process dies is followed on when it is resumed. Happenings go to standard output,
     alerts to standard error.
-
-    Example: bmad workflow monitor --real-time --alerts-enabled --until-idle
     """
     without_body(front)
     store = front.workspace.store

@@ -35,8 +35,6 @@ def optimize(front: Front, /, definition: str, **given: Any) -> Any:
 
     Nothing is asked. A change is made only where the lower end of the 95 % interval of the new
     LLM's mean score reaches what is to be maintained; else: no safe change.
-
-    Example: bmad workflow optimize --definition mail.yaml --objective cost --maintain-quality 0.8
     """
     from bmad_nb import optimizing
 

@@ -43,10 +43,7 @@ def record(  # noqa: PLR0917  (click passes them by name)
     front: Front, /, models: tuple[str, ...], over: str | None, runs: str | None, save: str | None,
     out: str | None, as_json: bool, prompt: tuple[str, ...], **options: Any,
 ) -> Any:  # fmt: skip
-    """Record your own prompts x LLMs x scores; what is stored is not paid again.
-
-    Example: %%bmad record --over cases -m local,sim/careful --reference answer -o rec
-    """
+    """Record your own prompts x LLMs x scores; what is stored is not paid again."""
     if runs is not None:
         without_body(front)
         ids = [] if runs == "all" else [each.strip() for each in runs.split(",") if each.strip()]
@@ -109,8 +106,6 @@ def route(  # noqa: PLR0917  (click passes them by name)
     """Show which LLM each task would go to and why, and what LLMs can do; nobody is asked.
 
     Of a run it shows why each call went where it went.
-
-    Example: %bmad route summary --tasks auto --capabilities-aware
     """
     without_body(front)
     result = routed(front, definition, tasks, aware=aware, rebound=rebound)

@@ -58,10 +58,7 @@ STOPPED = {"paused", "interrupted", "failed", "cancelled"}
 @running_options
 @click.pass_obj
 def run(front: Front, /, definition: str, **options: Any) -> Any:
-    """Run a workflow: one that is defined here, a variable that holds one, or a file.
-
-    Example: %bmad run summary -p topic=ice --budget 0.05 -o r
-    """
+    """Run a workflow: one that is defined here, a variable that holds one, or a file."""
     return _run(front, definition, Options(**options))
 
 
@@ -70,10 +67,7 @@ def run(front: Front, /, definition: str, **options: Any) -> Any:
 @running_options
 @click.pass_obj
 def plan(front: Front, /, definition: str, **options: Any) -> Any:
-    """Show what a run would do, take and cost, and what it lacks; nobody is asked.
-
-    Example: %bmad plan summary -p topic=ice --strategy adaptive
-    """
+    """Show what a run would do, take and cost, and what it lacks; nobody is asked."""
     return _run(front, definition, dataclasses.replace(Options(**options), dry_run=True))
 
 
@@ -87,10 +81,7 @@ def plan(front: Front, /, definition: str, **options: Any) -> Any:
 @running_options
 @click.pass_obj
 def execute(front: Front, /, definition: str, **options: Any) -> Any:
-    """Run a workflow, or go on with a run of it after the definition was edited.
-
-    Example: bmad workflow execute --definition summary.yaml -p topic=ice --show-progress
-    """
+    """Run a workflow, or go on with a run of it after the definition was edited."""
     told = Options(**options)
     if told.detach:
         return _detached(front, definition, told)
@@ -133,10 +124,7 @@ def _detached(front: Front, definition: str, told: Options) -> Any:
 def resume(
     front: Front, /, run_id: str, definition: str | None, answer: tuple[str, ...], **options: Any
 ) -> Any:
-    """Go on with a run that was paused, failed, or whose process died.
-
-    Example: %bmad resume 6b166d55 --budget +0.10
-    """
+    """Go on with a run that was paused, failed, or whose process died."""
     without_body(front)
     flow = None if definition is None else found(front, definition)
     row = front.workspace.store.run(run_id)

@@ -23,8 +23,6 @@ def completion(context: click.Context, shell: str) -> Any:
     """Print the script that completes verbs, options, runs and LLMs in a shell.
 
     It goes into ~/.bashrc or ~/.zshrc as: eval "$(bmad completion bash)".
-
-    Example: bmad completion fish > ~/.config/fish/completions/bmad.fish
     """
     front: Front = context.obj
     if front.kind != "shell":

@@ -56,8 +56,6 @@ def consensus(  # noqa: PLR0917  (click passes them by name)
     """Let stored answers vote: the result, its weights, agreement and dissent. Nobody is asked.
 
     Without --weights, a weighted vote takes what scores have measured of each LLM.
-
-    Example: bmad workflow consensus --results 1a2b3c4d,5e6f7a8b --method weighted --weights 0.9,0.6
     """
     from bmad_nb.stored.candidates import candidates
     from bmad_nb.stored.voting import vote
@@ -115,8 +113,6 @@ def ensemble(  # noqa: PLR0917  (click passes them by name)
 
     JSON is merged by its form, field by field; of texts each passage is taken once. `bmad ensemble`
     lets an LLM write the merged text instead.
-
-    Example: bmad workflow ensemble --results 1a2b3c4d --combine-outputs --quality-threshold 0.8
     """
     from bmad_nb.stored.candidates import candidates
     from bmad_nb.stored.merging import merge
@@ -155,8 +151,6 @@ def collaborate(front: Front, /, task: str, llms: tuple[str, ...], **given: Any)
     """Let several LLMs work on one task: a row for each, and what they say together.
 
     An LLM that is unknown or lacks its key is named and left out, as long as enough are left.
-
-    Example: bmad workflow collaborate --task "Why does ice float?" --llms sim/careful,sim/hasty
     """
     without_body(front)
     space = front.workspace

@@ -51,10 +51,7 @@ def create(
     force: bool,
     as_json: bool,
 ) -> Any:
-    """Write a workflow out of a template, with your own values in it.
-
-    Example: bmad workflow create --template code-review --set language=Go
-    """
+    """Write a workflow out of a template, with your own values in it."""
     if front.body is not None:
         raise UsageProblem(
             "This verb takes no text below its line.", hint="Write it with one %, in a line."

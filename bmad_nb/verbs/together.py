@@ -87,12 +87,6 @@ VERBS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
             (cases_option, success_option)),
 }  # fmt: skip
 """The kind of each verb, what it does, and the options that only some have."""
-_EXAMPLES = {
-    "consensus": "%%bmad consensus -m sim/careful,sim/hasty,sim/librarian --threshold 0.6 -o r",
-    "consult": '%%bmad consult -m sim/careful --expert "law@sim/librarian=a lawyer"',
-    "cascade": "%%bmad cascade -m sim/hasty,sim/calculator --strong sim/careful",
-    "map": "%%bmad map -m sim/hasty --over cases -o r",
-}
 
 
 def _command(verb: str) -> click.Command:
@@ -102,8 +96,7 @@ def _command(verb: str) -> click.Command:
     def run(front: Front, /, prompt: tuple[str, ...], **options: Any) -> Any:
         return _together(front, kind, prompt, options)
 
-    example = _EXAMPLES.get(verb, f"%%bmad {verb} -m sim/careful,sim/hasty,sim/librarian -o r")
-    run.__doc__ = f"{said}\n\n    Example: {example}\n    "
+    run.__doc__ = said
     command: Any = click.pass_obj(run)
     shared = (
         model_option, *own, param_option,

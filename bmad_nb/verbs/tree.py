@@ -64,12 +64,9 @@ def _exemplify(group: click.Group, path: tuple[str, ...] = ()) -> None:
     """Put the examples below the help of each verb."""
     for name, command in list(group.commands.items()):
         words = (*path, name)
-        made = command.epilog or epilog(" ".join(words)) or None
         # a verb that stands in two places is two commands, each with its own examples
         group.commands[name] = own = copy.copy(command)
-        own.epilog = made
-        if made:
-            own.help = (own.help or "").partition("\n\nExample:")[0]
+        own.epilog = command.epilog or epilog(" ".join(words)) or None
         if isinstance(own, click.Group):
             own.commands = dict(own.commands)
             _exemplify(own, words)

@@ -56,10 +56,7 @@ class Workflows(Tree):
 @click.group(cls=Workflows, invoke_without_command=True)
 @click.pass_context
 def workflow(context: click.Context) -> None:
-    """Define, check and run workflows. %%bmad workflow NAME defines one from a cell's YAML.
-
-    Example: bmad workflow execute --definition summary.yaml
-    """
+    """Define, check and run workflows. %%bmad workflow NAME defines one from a cell's YAML."""
     if context.invoked_subcommand is None:
         if context.obj.body is not None:
             raise UsageProblem("The workflow needs an id.", hint="Write %%bmad workflow NAME.")
@@ -70,10 +67,7 @@ def workflow(context: click.Context) -> None:
 @click.argument("name")
 @click.pass_obj
 def define(front: Front, name: str) -> Any:
-    """Define a workflow from the YAML of a cell, and show what it would do.
-
-    Example: %%bmad workflow summary
-    """
+    """Define a workflow from the YAML of a cell, and show what it would do."""
     flow = front.workspace.define(_read(front.body or "", name))
     if name.isidentifier() and not keyword.iskeyword(name) and not hasattr(builtins, name):
         front.bind[name] = flow
@@ -110,10 +104,7 @@ def _read(body: str, name: str) -> Workflow:
 @json_option
 @click.pass_obj
 def validate(front: Front, files: Sequence[str], *, as_json: bool) -> Any:
-    """Check definitions, and say every problem with its line and column.
-
-    Example: bmad workflow validate flows/*.yaml
-    """
+    """Check definitions, and say every problem with its line and column."""
     without_body(front)
     said, wrong, facts = [], [], []
     for file in files:
@@ -140,10 +131,7 @@ def _size(flow: Workflow) -> str:
 @click.command()
 @click.pass_obj
 def schema(front: Front) -> Any:
-    """Print the JSON Schema of a definition, for editors.
-
-    Example: bmad workflow schema > workflow.schema.json
-    """
+    """Print the JSON Schema of a definition, for editors."""
     without_body(front)
     return Json(json.dumps(json_schema(), indent=2))
 
