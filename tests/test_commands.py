@@ -19,8 +19,8 @@ from tests.test_cli import environment
 from tests.warm import Warm
 
 EVERY = list(commands(bmad))
-NO_JSON = {"lab", "schema", "completion"}
-"""They print JSON, or a script, or open a program."""
+NO_JSON = {"lab", "schema", "completion", "build", "display", "help", "traceback"}
+"""They print JSON, or a script, open something, or are about the session alone."""
 
 
 def lacking(words: str, command: click.Command) -> list[str]:

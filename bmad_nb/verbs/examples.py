@@ -69,7 +69,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
                         "bmad workflow create --template code-review --set language=python"),
     "workflow import": ("bmad workflow import greenfield-service.yaml -o service.yaml",),
     "workflow analyze": ("bmad workflow analyze 6b166d55 --bottlenecks",),
-    "completion": ("bmad completion fish > ~/.config/fish/completions/bmad.fish",),
+    "completion": ("bmad completion fish",),
     "export": ("bmad workflow export --results 6b166d55 --format html --to run.html",),
     "import": ("bmad import run.json",),
     "metrics": ("bmad workflow metrics --execution-time --cost-efficiency",),

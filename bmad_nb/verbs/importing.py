@@ -12,7 +12,7 @@ from bmad_nb.errors import UsageProblem
 from bmad_nb.importers import bmad4, stories
 from bmad_nb.importers.base import Imported
 from bmad_nb.results import Text
-from bmad_nb.verbs.base import Front
+from bmad_nb.verbs.base import Front, json_option, shown
 from bmad_nb.verbs.running import without_body
 
 
@@ -22,20 +22,27 @@ from bmad_nb.verbs.running import without_body
 @click.option("--stories", "kind", flag_value="stories", help="it is a stories.yaml of BMAD")
 @click.option("-o", "--out", metavar="FILE", help="where it is written; else it is shown")
 @click.option("--force", is_flag=True, help="write over a file that is there")
+@json_option
 @click.pass_obj
-def import_(front: Front, file: str, kind: str | None, out: str | None, *, force: bool) -> Any:
+def import_(
+    front: Front, file: str, kind: str | None, out: str | None, *, force: bool, as_json: bool
+) -> Any:
     """Make a workflow of a document of BMAD, and say what could not be taken over."""
     without_body(front)
     found = _read(file, kind)
     text = found.workflow.to_yaml()
     said = [f"Not taken over: {each}" for each in found.unmapped]
+    facts: dict[str, Any] = {
+        "file": out, "tasks": len(found.workflow.tasks), "unmapped": list(found.unmapped)
+    }  # fmt: skip
     if out is None:
-        return Text("\n".join([text.rstrip(), *(f"# {each}" for each in said)]))
+        lines = [text.rstrip(), *(f"# {each}" for each in said)]
+        made = Text("\n".join(lines), {**facts, "definition": found.workflow.to_dict()})
+        return shown(made, as_json=as_json)
     _write(out, text, force=force)
-    count = len(found.workflow.tasks)
+    count = facts["tasks"]
     first = f"{out}: {count} task{'s' * (count != 1)}. Next: bmad plan {out}"
-    facts = {"file": out, "tasks": count, "unmapped": list(found.unmapped)}
-    return Text("\n".join([first, *said]), facts)
+    return shown(Text("\n".join([first, *said]), facts), as_json=as_json)
 
 
 def _write(out: str, text: str, *, force: bool) -> None:

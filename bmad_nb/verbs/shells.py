@@ -22,7 +22,8 @@ VARIABLE = "_BMAD_COMPLETE"
 def completion(context: click.Context, shell: str) -> Any:
     """Print the script that completes verbs, options, runs and LLMs in a shell.
 
-    It goes into ~/.bashrc or ~/.zshrc as: eval "$(bmad completion bash)".
+    It goes into ~/.bashrc or ~/.zshrc as: eval "$(bmad completion bash)"; fish wants it in
+    ~/.config/fish/completions/bmad.fish.
     """
     front: Front = context.obj
     if front.kind != "shell":

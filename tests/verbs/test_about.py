@@ -132,7 +132,7 @@ def test_completion_of_the_new_verbs(project: Path) -> None:
     assert ["trip"] == complete(" chat tr", {})[1]
     assert ["trip"] == complete(" ask --chat ", {})[1]
     assert ["day"] == complete(" cost --by d", {})[1]
-    assert ["compare"] == complete(" help comp", {})[1]
+    assert ["compare"] == complete(" help compa", {})[1]
     assert ["--python"] == complete(" compare --py", {})[1]
     assert ["disagree"] == complete(" show r --only d", {})[1]
 
