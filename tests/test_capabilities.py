@@ -490,3 +490,40 @@ def test_a_task_that_cannot_be_mended_fails_as_it_would(ws: Workspace) -> None:
     text = JSON.format(more=", mitigate: auto").replace("min_success: 0", "min_success: 1")
     with pytest.raises(RunFailed):
         ws.run(parse.loads(text), {"ns": [1]})
+
+
+@pytest.mark.long
+def test_the_fleet_costs_less_than_half_above_the_floor(ws: Workspace) -> None:
+    """The cheapest above a floor, by what scores taught: at most half of the price of always-best.
+
+    Quality is checked on questions that nothing was learned from, by its interval's lower bound.
+    """
+    from bmad_nb.llms.simulated import CAPITALS
+    from bmad_nb.scorers.base import interval
+
+    sums = [(f"{n} * {n + 3}", str(n * (n + 3))) for n in range(11, 71)]
+    facts = [(f"What is the capital of {c.title()}?", capital) for c, capital in CAPITALS.items()]
+    llms = "sim/careful,sim/calculator,sim/librarian"
+    for kind, pairs in (("math", sums[:20]), ("facts", facts[:15])):
+        cases = [{"q": q, "r": r} for q, r in pairs]
+        ws.compare("{{ q }}", llms, over=cases, reference="r", scorer="exact", task_type=kind)
+    flow = (
+        "{workflow: w, inputs: {qs: list}, tasks: {a: {map: {over: qs, as: q}, prompt: '{{ q }}', "
+        "type: %s, route: {%s}}}}"
+    )
+    routes = {
+        "floor": f"models: [{llms}], prefer: cheapest, min_quality: 0.85",
+        "best": "models: sim/careful",
+    }
+    cost, scores = {"floor": 0.0, "best": 0.0}, []
+    for kind, pairs in (("math", sums[20:]), ("facts", facts[15:])):
+        for name, route in routes.items():
+            run = ws.run(parse.loads(flow % (kind, route)), {"qs": [q for q, _ in pairs]})
+            cost[name] += float(run.calls["original_cost_usd"].sum())
+            if name == "floor":
+                items = run.outputs["a"]["items"]
+                scores += [float(a == r) for a, (_, r) in zip(items, pairs, strict=True)]
+    low, _ = interval(scores)
+    assert cost["floor"] <= 0.5 * cost["best"]
+    assert low is not None
+    assert low >= 0.85

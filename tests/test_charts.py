@@ -11,7 +11,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from bmad_nb.charts import KINDS, Chart, frontier, timeline
-from bmad_nb.charts.quality import _hull, _scatter
+from bmad_nb.charts.quality import _scatter, hull_of
 from bmad_nb.events import CallRow
 from bmad_nb.frames import calls
 from bmad_nb.render.svg import Mark
@@ -151,7 +151,7 @@ def test_hull_is_convex():
     """A dominated LLM is off the line, and so is one that a mix of two others beats."""
     marks = [Mark("a", 0.0, 0.2), Mark("b", 1.0, 0.8), Mark("c", 2.0, 0.85), Mark("d", 3.0, 1.0),
              Mark("e", 2.5, 0.5)]  # fmt: skip
-    assert ((0.0, 0.2), (1.0, 0.8), (3.0, 1.0)) == _hull(marks)
+    assert ((0.0, 0.2), (1.0, 0.8), (3.0, 1.0)) == hull_of(marks)
 
 
 def test_nothing_at_all():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import fnmatch
+import functools
 import importlib.metadata
 import re
 from collections.abc import Callable, Iterable
@@ -126,7 +127,7 @@ class Catalog:
         known += [f"{e}/{m}" for e, s in self._settings.endpoints.items() for m in s.models]
         known += [name for name in self._settings.prices if "/" in name and self._is_open(name)]
         known += self._recordings.ids() if recorded else []
-        known += [*self._llms, *self._entry_points()]
+        known += [*self._llms, *self._entry_points]
         return [self.llm(name).card for name in dict.fromkeys(known)]
 
     def ids(self) -> list[str]:
@@ -234,7 +235,7 @@ class Catalog:
         settings = self._settings.endpoints.get(endpoint)
         if settings is not None and name and (not settings.models or name in settings.models):
             return self._over_http(endpoint, settings, name)
-        entry = self._entry_points().get(llm_id)
+        entry = self._entry_points.get(llm_id)
         if entry is not None:
             return _checked(entry.load()(), llm_id)
         raise UnknownName("LLM", llm_id, [i for i in self.ids() if i != llm_id])
@@ -249,6 +250,7 @@ class Catalog:
                 self._hosted[name] = shared
         return shared.llm(model, self._settings.llms.get(f"{name}/{model}"))
 
+    @functools.cached_property
     def _entry_points(self) -> dict[str, Any]:
         return {e.name: e for e in importlib.metadata.entry_points(group="bmad_nb.llms")}
 
