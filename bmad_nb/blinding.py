@@ -8,7 +8,6 @@ from typing import Any
 
 from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.events import CallRow
-from bmad_nb.render.blind import blind_html, blind_text
 
 
 class Blind:
@@ -84,10 +83,14 @@ class Blind:
 
     def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
         """Return the static bundle: names, costs and times stand nowhere in it."""
+        from bmad_nb.render.blind import blind_html
+
         return {"text/plain": repr(self), "text/html": blind_html(*self._shown())}
 
     def __repr__(self) -> str:
         """Return the plain form, safe on a terminal."""
+        from bmad_nb.render.blind import blind_text
+
         return blind_text(*self._shown())
 
     def _shown(self) -> tuple[str, str, list[tuple[str, str, str]]]:

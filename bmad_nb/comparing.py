@@ -10,7 +10,6 @@ from bmad_nb.blinding import Blind
 from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.events import CallRow, RunRow
 from bmad_nb.render.base import plain
-from bmad_nb.render.changed import changed_html, changed_text
 from bmad_nb.render.columns import agreement, contender_of
 
 if TYPE_CHECKING:
@@ -262,6 +261,8 @@ class Changed:
 
     def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, Any]:
         """Return the static bundle: nothing in it runs, and nothing is fetched."""
+        from bmad_nb.render.changed import changed_html
+
         return {"text/plain": repr(self), "text/html": changed_html(self.facts())}
 
     def facts(self) -> Any:
@@ -275,6 +276,8 @@ class Changed:
 
     def __repr__(self) -> str:
         """Return the plain form, safe on a terminal."""
+        from bmad_nb.render.changed import changed_text
+
         return changed_text(self.facts())
 
 

@@ -42,7 +42,10 @@ class Explorer {
     this.frame = h("div", { class: "bmad-cases", tabindex: "0", role: "group", "aria-label": "Cases; arrow keys move" }, h("table", {}, h("thead", {}, this.head), this.list));
     this.close = h("div", { class: "bmad-close", "aria-live": "off" });
     this.root.append(h("div", {}, this.title, this.said), this.tools(), this.frame, this.close, h("div", { class: "bmad-label" }, HELP));
-    this.root.addEventListener("keydown", (event) => this.key(event));
+    // Heard at the window, before the application: Notebook 7 takes arrow keys away at its document.
+    this.ears = document.defaultView ?? this.root;
+    this.hear = (event) => this.key(event);
+    this.ears.addEventListener("keydown", this.hear, true);
     this.frame.addEventListener("click", (event) => this.point(event));
     this.listens = [["change:scores", () => this.refresh()], ["change:baseline", () => this.refresh()], ["change:board", () => this.rebuild()], ["msg:custom", (content) => this.told(content)]];
     for (const [name, act] of this.listens) model.on(name, act);
@@ -216,7 +219,9 @@ class Explorer {
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter")) return;
+    if (this.root.contains?.(event.target) === false) return;
+    event.stopImmediatePropagation?.();
     const name = event.target?.localName;
     const typing = name === "input" || name === "select";
     const acts = {
@@ -230,11 +235,11 @@ class Explorer {
     else if (acts[event.key]) acts[event.key]();
     else return;
     event.preventDefault?.();
-    event.stopPropagation?.();
   }
 
   end() {
     for (const [name, act] of this.listens) this.model.off(name, act);
+    this.ears.removeEventListener?.("keydown", this.hear, true);
     this.root.remove();
   }
 }

@@ -88,11 +88,13 @@ def changed_html(view: ChangedView) -> str:
 
 def _row(row: Mapping[str, Any]) -> Html:
     glyph, colour = _GLYPH[row["change"]]
-    place = " · ".join(filter(None, [row["case"], row["variant"], _sample(row)]))
+    case = f"case {row['case']}" if row["case"].isdecimal() else row["case"]
+    place = " · ".join(filter(None, [case, row["variant"], _sample(row)]))
     return line(
         cell(chip(f"{glyph} {row['change']}", colour, strong=row["change"] != "same"),
              style="padding:8px 8px 8px 20px;width:12%"),
-        cell(llm_name(row["llm"]), tag("div", cut(place, 120), style=DIM, dir="auto"), name="th",
+        cell(llm_name(row["llm"]), " ", chip("simulated") if row["simulated"] else "",
+             tag("div", cut(place, 120), style=DIM, dir="auto"), name="th",
              scope="row", style="padding:8px;width:20%"),
         cell(_scores(row), style="padding:8px;width:14%;white-space:nowrap"),
         cell(_texts(row), style="padding:8px 20px 8px 8px"),
@@ -128,7 +130,7 @@ def changed_text(view: ChangedView) -> str:
     """Return the changes as plain text."""
     shown: Sequence[Mapping[str, Any]] = [r for r in view.rows if r["change"] != "same"]
     rows = [
-        [r["change"], r["llm"], cut(r["case"], 40), _scores(r), _one_line(r["answer_before"]),
+        [r["change"], _who(r), cut(r["case"], 40), _scores(r), _one_line(r["answer_before"]),
          _one_line(r["answer"])]
         for r in shown[:MOST_ROWS]
     ]  # fmt: skip
@@ -137,6 +139,10 @@ def changed_text(view: ChangedView) -> str:
     parts += [table_text(heads, rows)] if rows else []
     parts += [f"{len(shown) - MOST_ROWS:,} more, in {view.name}.df"] * (len(shown) > MOST_ROWS)
     return plain("\n\n".join(parts))
+
+
+def _who(row: Mapping[str, Any]) -> str:
+    return f"{row['llm']} (simulated)" if row["simulated"] else str(row["llm"])
 
 
 def _one_line(text: str | None) -> str:

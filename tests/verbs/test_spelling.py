@@ -35,6 +35,11 @@ ASKED = [
     ("map -m sim/hasty --over cases", "What is {{ a }}?"),
 ]
 
+SOME = [
+    pytest.param(*each, marks=pytest.mark.long) if n in {1, 3, 6, 8} else each
+    for n, each in enumerate(ASKED)
+]
+
 
 def requests(space: Workspace) -> list[tuple[str, str]]:
     """Return LLM and request of every call of the newest run."""
@@ -48,7 +53,7 @@ def space(project: Path) -> Workspace:
     return default_workspace()
 
 
-@pytest.mark.parametrize(("line", "body"), ASKED, ids=[line for line, _ in ASKED])
+@pytest.mark.parametrize(("line", "body"), SOME, ids=[line for line, _ in ASKED])
 def test_the_printed_python_gives_the_same_requests(space: Workspace, line: str, body: str) -> None:
     """What `--python` prints runs as it is, beside the same variables, and asks the same."""
     text = typed(space, f"{line} --python", body, NAMES).text
@@ -63,7 +68,7 @@ def test_the_printed_python_gives_the_same_requests(space: Workspace, line: str,
         assert scope["r"].id == space.store.runs()[-1].run_id
 
 
-@pytest.mark.parametrize(("line", "body"), ASKED, ids=[line for line, _ in ASKED])
+@pytest.mark.parametrize(("line", "body"), SOME, ids=[line for line, _ in ASKED])
 def test_the_printed_command_gives_the_same_requests(
     space: Workspace, line: str, body: str
 ) -> None:
