@@ -23,6 +23,8 @@ def _hook(event, args):
 sys.addaudithook(_hook)
 """
 """Records, while `_watching[0]` is true, whatever the kernel's process opens or contacts."""
+STATIC = {"BMAD_DISPLAY": "static"}
+"""What stays is looked at here; what is live on the way, in tests/widgets."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def kernel(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """Give a kernel with the extension loaded."""
-    with Kernel(folder, tmp_path_factory.mktemp("home")) as kernel:
+    with Kernel(folder, tmp_path_factory.mktemp("home"), STATIC) as kernel:
         assert kernel.execute("%load_ext bmad_nb").status == "ok"
         yield kernel
 

@@ -36,6 +36,8 @@ BREAKS = """tasks:
 SLOW = "strategy: sequential\ntasks:\n" + "".join(
     f"  t{n}: {{prompt: 'Slow {n}', llm: fake/slow}}\n" for n in range(12)
 )
+STATIC = {"BMAD_DISPLAY": "static"}
+"""What stays is looked at here; what is live on the way, in tests/widgets."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, provider: FakeProvider) -> 
 @pytest.fixture(scope="module")
 def shared(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """Give one kernel for the module, with a workflow defined."""
-    with Kernel(folder, tmp_path_factory.mktemp("home")) as kernel:
+    with Kernel(folder, tmp_path_factory.mktemp("home"), STATIC) as kernel:
         assert kernel.execute("%load_ext bmad_nb").status == "ok"
         assert kernel.execute(f"%%bmad workflow brief{BRIEF}").status == "ok"
         yield kernel

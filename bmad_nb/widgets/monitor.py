@@ -66,8 +66,8 @@ class RunMonitor(anywidget.AnyWidget):
         self.at_end: Callable[[], Any] = lambda: None
         """Called once, on the thread that looks, when the run is over."""
         self.feed.look()
+        self.on_msg(self._told)  # before the front end can know of it
         super().__init__(can_resume=reins.on_resume is not None)
-        self.on_msg(self._told)
         act_while_busy(self.comm)
 
     def watch(self) -> RunMonitor:
