@@ -44,6 +44,11 @@ from bmad_nb._nearest import nearest
 Billed = Literal["no", "maybe", "yes"]
 """Whether a call that failed was charged for: `maybe` once the request has left this machine."""
 
+_ACTING = [*range(9), *range(11, 32), *range(0x7F, 0xA0), *range(0xD800, 0xE000),
+           *range(0x202A, 0x202F), *range(0x2066, 0x206A)]  # fmt: skip
+_CONTROLS = dict.fromkeys(_ACTING, "\ufffd")
+"""What would act on a terminal, in words of an LLM that an error repeats."""
+
 
 class BmadError(Exception):
     """Base of all errors that bmad_nb raises on purpose.
@@ -64,7 +69,8 @@ class BmadError(Exception):
 
         The whole one is kept in runs without a front end (papermill, nbclient), or see `%tb`.
         """
-        return [f"{type(self).__name__}: {self.what}", *([self.hint] if self.hint else [])]
+        lines = [f"{type(self).__name__}: {self.what}", *([self.hint] if self.hint else [])]
+        return [line.translate(_CONTROLS) for line in lines]
 
 
 class UsageProblem(BmadError):

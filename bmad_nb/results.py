@@ -13,7 +13,7 @@ from bmad_nb.comparing import Contrasts
 from bmad_nb.errors import OutputInvalid, UnknownName, UsageProblem
 from bmad_nb.events import CallRow, RunRow
 from bmad_nb.learning import with_scores
-from bmad_nb.render.base import ComparisonView, plain
+from bmad_nb.render.base import ComparisonView, plain, sendable
 from bmad_nb.render.verdict import are_mixed
 from bmad_nb.store.scores import ScoreRow
 from bmad_nb.workflow import output
@@ -314,7 +314,7 @@ class Result:
         return {
             "text/plain": self._text(),
             "text/html": self._html(),
-            MIME: self.to_json(),
+            MIME: sendable(self.to_json()),
         }
 
     def __repr__(self) -> str:

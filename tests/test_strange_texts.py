@@ -38,6 +38,7 @@ def test_an_answer_comes_back_as_it_was(project: Path, name: str) -> None:
         assert text == result.text
         bundle = result._repr_mimebundle_()
         assert {"text/plain", "text/html"} <= set(bundle)
+        assert json.dumps(bundle, ensure_ascii=False).encode("utf-8")  # as a kernel sends it
         assert repr(result)
         result.df.to_csv(project / "a.csv")
     with contextlib.closing(Workspace(store=project / "store.db")) as later:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from bmad_nb.events import CallRow, RunStatus
 
@@ -47,12 +48,13 @@ PRE = "white-space:pre-wrap;overflow-wrap:anywhere"
 MINUS = "\u2212"
 NONE = "\u2013"
 
+_HALVES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 _BIDI = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _VISIBLE: dict[int, str] = {
     **{code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)},
     0x7F: "\u2421",
     **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
-    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
+    **_HALVES,
     **dict.fromkeys((0xFFFE, 0xFFFF), "\ufffd"),
     **{code: f"[U+{code:04X}]" for code in _BIDI},
 }
@@ -125,6 +127,23 @@ def plain(text: str) -> str:
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     return _TERMINAL.sub("", lines).translate(_ON_TERMINAL)
+
+
+def sendable(value: Any) -> Any:
+    r"""Return JSON values as a kernel can send them: its messages are UTF-8.
+
+    Lone surrogates, the halves of a character that an LLM was cut off in, become U+FFFD.
+
+    >>> sendable({"text": ["half: \ud83d", 1]})
+    {'text': ['half: \ufffd', 1]}
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.translate(_HALVES)
+    if isinstance(value, Mapping):
+        return {sendable(key): sendable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [sendable(each) for each in value]
+    return value
 
 
 def markup(*parts: str) -> Html:

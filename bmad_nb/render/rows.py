@@ -140,7 +140,9 @@ def _case_head(case: str) -> Html:
     """Return the label of a case."""
     wrap = "white-space:nowrap" if len(case) <= 24 else "overflow-wrap:anywhere;min-width:150px"
     style = f"padding:4px 8px 4px 20px;{wrap}"
-    return cell(cut(case, 80) or "(no label)", name="th", scope="row", dir="auto", style=style)
+    short = cut(case, 80)
+    name = short + "…" * (short != case) or "(no label)"
+    return cell(name, name="th", scope="row", dir="auto", style=style)
 
 
 def _scored_row(

@@ -194,7 +194,7 @@ def together_html(view: TogetherView) -> Html:
     ]
     parts = [
         tag("div", f"{view.title} on {view.task}: {view.sentence}", style="margin:0 0 6px 0"),
-        _table(("Member", "LLM", "Answer", ""), rows),
+        _table(("Member", "LLM", "Answer", "Part in it"), rows),
         _table(("Severity", "Finding", "By", "Became"), found) if found else "",
         *(tag("div", each, style=f"{DIM};margin:4px 0 0 0", dir="auto") for each in view.notes),
     ]

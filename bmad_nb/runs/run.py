@@ -14,6 +14,7 @@ from bmad_nb.forecast.bottlenecks import Bottleneck, bottlenecks
 from bmad_nb.forecast.history import History
 from bmad_nb.messages import canonical_json
 from bmad_nb.plan import Step
+from bmad_nb.render.base import sendable
 from bmad_nb.render.run import RunView
 from bmad_nb.results import MIME, MIME_VERSION
 from bmad_nb.runs.decisions import Explanation, decisions, deviations
@@ -372,7 +373,8 @@ class Run(Followed):
         """Return the static bundle: nothing in it runs, and nothing is fetched."""
         from bmad_nb.render.run_card import run_html
 
-        return {"text/plain": repr(self), "text/html": run_html(self.view()), MIME: self.to_json()}
+        facts = sendable(self.to_json())
+        return {"text/plain": repr(self), "text/html": run_html(self.view()), MIME: facts}
 
     def __repr__(self) -> str:
         """Return the plain form, safe on a terminal."""

@@ -57,6 +57,8 @@ class Watch:
 
     def __init__(self, context: BrowserContext) -> None:
         """Watch a new context."""
+        self.own: set[str] = set()
+        """Addresses of files that the test itself opens."""
         self.asked: list[str] = []
         """Every address that was asked for, loopback too."""
         self.left: list[str] = []
@@ -73,7 +75,7 @@ class Watch:
     def _decide(self, route: Route) -> None:
         url = route.request.url
         self.asked.append(url)
-        if _HERE.match(url):
+        if _HERE.match(url) or url in self.own:
             route.fallback()
         else:
             self.left.append(url)
@@ -118,7 +120,8 @@ class NotebookPage:
     def __init__(self, browser: Browser, server: Jupyter, path: str, width: int = 1200) -> None:
         """Open nothing yet."""
         self._server = server
-        self._path = path
+        self.path = path
+        """Of the notebook, inside the server's project."""
         self._context = browser.new_context(viewport={"width": width, "height": 900})
         self.watch = Watch(self._context)
         self.page = self._context.new_page()
@@ -127,7 +130,7 @@ class NotebookPage:
     def __enter__(self) -> Self:
         """Open it, and wait until its kernel is ready."""
         try:
-            self.page.goto(self._server.url(self._path), wait_until="commit")
+            self.page.goto(self._server.url(self.path), wait_until="commit")
             self.page.wait_for_function(f"() => Boolean({_SESSION})", timeout=120_000, polling=100)
             self.page.evaluate(_READY)
             idle = f"() => {_SESSION}.session.kernel.status === 'idle'"
@@ -141,7 +144,7 @@ class NotebookPage:
             self.watch.errors.clear()  # what the front end did before is its own matter
         except Error as error:
             self.__exit__(None, None, None)
-            raise AssertionError(f"{self._path} did not open.\n{self._server.say()}") from error
+            raise AssertionError(f"{self.path} did not open.\n{self._server.say()}") from error
         return self
 
     def __exit__(
@@ -156,7 +159,7 @@ class NotebookPage:
         finally:
             self._context.close()
 
-    def run_all(self, timeout_s: float = 120) -> None:
+    def run_all(self, timeout_s: float = 400) -> None:
         """Run every cell and wait for the last; a cell that fails ends it, as it does for people."""
         self.start_all()
         self.finish(timeout_s)
@@ -165,7 +168,7 @@ class NotebookPage:
         """Run every cell, and do not wait."""
         self.page.evaluate(_RUN)
 
-    def finish(self, timeout_s: float = 120) -> None:
+    def finish(self, timeout_s: float = 400) -> None:
         """Wait until the cells that `start_all` ran are done."""
         self.page.wait_for_function("() => window.bmadDone", timeout=timeout_s * 1000, polling=100)
         said = self.page.evaluate("() => window.bmadDone")

@@ -82,6 +82,9 @@ class Jupyter:
                 "--ServerApp.port=0", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0",
                 f"--IdentityProvider.token={self._token}", f"--ServerApp.root_dir={self.project}",
                 f"--{shown}.expose_app_in_browser=True", "--LabApp.news_url=None",
+                # A page that draws for long on a busy machine keeps its connection.
+                "--ServerApp.websocket_ping_interval=600000",
+                "--ServerApp.websocket_ping_timeout=600000",
             ],
             env=self._env, cwd=self.project, stdout=self._log, stderr=self._log,
             start_new_session=True,
@@ -105,8 +108,16 @@ class Jupyter:
     @property
     def left(self) -> list[str]:
         """What its Python processes tried to reach outside of this machine."""
+        return self._recorded("refused")
+
+    @property
+    def opened(self) -> list[str]:
+        """The files, folders and commands with OPEN_MARK in them that its processes opened."""
+        return self._recorded("opened")
+
+    def _recorded(self, kind: str) -> list[str]:
         lines = self.network.read_text().splitlines() if self.network.exists() else []
-        return [line for line in lines if line.startswith("refused")]
+        return [line for line in lines if line.startswith(kind)]
 
     def url(self, path: str) -> str:
         """Return the address at which a notebook of the project opens, with the token."""

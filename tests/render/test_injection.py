@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 from html.parser import HTMLParser
-from itertools import pairwise
-from typing import get_args
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from bmad_nb.events import RunRow, TaskRow, TaskState
-from bmad_nb.messages import Message
 from bmad_nb.render.base import escape, plain
 from bmad_nb.render.compare import compare_html
 from bmad_nb.render.graph import graph_svg
-from bmad_nb.render.run import GraphNode, GraphView, RunView, WorkflowView
 from bmad_nb.render.run_card import run_html, workflow_html
 from bmad_nb.render.run_text import run_text, workflow_text
 from bmad_nb.render.text import answer_html, compare_text
+from tests.hostile import sinks
 
 ALLOWED = {
     "section", "header", "footer", "div", "span", "p", "table", "colgroup", "col", "thead", "tbody",
@@ -119,53 +114,15 @@ def shown_as(text):
 
 
 @pytest.fixture
-def poisoned(row, view):
-    """Return a function that makes views with a payload in every field."""
-
-    def make(text, case, count=3, score=0.5):
-        bad = row(f"x/{text}", text, variant=text, case=case and text, model=text, score=score,
-                  scorer=text, reference=text, messages=(Message("system", text), Message("user", text)),
-                  price_source=text, price_as_of=text, finish_reason=text, request_key=text,
-                  started_utc=text)  # fmt: skip
-        failed = replace(bad, llm=f"y/{text}", state="failed", text=None, score=None,
-                         error=text, error_kind=text, error_hint=text)  # fmt: skip
-        rows = [
-            bad,
-            *(replace(bad, llm=f"{n}/{text}", text=f"{text} {n}") for n in range(count)),
-            failed,
-        ]
-        if case:
-            rows += [replace(each, case=f"{text} 2") for each in rows]
-        return view(*rows, run_id=text, verb=text, notes=(text,), next_steps=(text,), name=text)
-
-    return make
+def poisoned():
+    """Return the function that makes views with a payload in every field."""
+    return sinks.comparison
 
 
 @pytest.fixture
-def poisoned_run(row):
-    """Return a function that makes a run and its workflow with a payload in every field."""
-
-    def make(text, count=1):
-        states = get_args(TaskState)
-        ids = [text, *(f"{text} {n}" for n in range(1, count * len(states)))]
-        nodes = tuple(GraphNode(each, n, text, states[n % len(states)], title=text, llm=f"x/{text}",
-                                note=text, simulated=True) for n, each in enumerate(ids))  # fmt: skip
-        graph = GraphView(text, nodes, tuple(pairwise(ids)))
-        tasks = tuple(
-            TaskRow(text, n.id, n.state, text, llm=n.llm, value={text: text}, kept_from=text, when=text,
-                    when_value=False, when_values={text: text}, degraded=True, rung=1, attempts=1,
-                    error=text if n.state == "failed" else "", error_kind=text, error_hint=text,
-                    skipped_because=text if n.state == "skipped" else "")
-            for n in nodes
-        )  # fmt: skip
-        run = RunRow(text, text, "failed", reason=text, budget_usd=Decimal(1), started_utc=text,
-                     workflow=text)  # fmt: skip
-        calls = (row(f"x/{text}", text, task=text, error=text, error_kind=text),)
-        given = (run, graph, tasks, calls, {text: text, f"{text} 2": {text: [text]}}, 1.0)
-        view = RunView(*given, (text,), (text,), {text: text}, text)
-        return view, WorkflowView(graph, text, text, ((text, text),), (text,), (text,))
-
-    return make
+def poisoned_run():
+    """Return the function that makes a run and its workflow with a payload in every field."""
+    return sinks.run
 
 
 def test_there_are_many_payloads():

@@ -244,3 +244,12 @@ def test_cases_are_capped(row, view):
     rows = [row(llm, case=f"case {n}", score=0.5) for n in range(60) for llm in (A, B)]
     assert "10 more cases, in r.df" in compare_html(view(*rows))
     assert "10 more, in r.df" in compare_text(view(*rows))
+
+
+def test_a_long_label_of_a_case_ends_in_dots(row, view):
+    """A label that is cut says so; a short one stays as it is."""
+    page = compare_html(
+        view(row(case="a" * 200), row(case="short"), row(llm="b/two", case="short"))
+    )
+    assert "a" * 80 + "…" in page
+    assert ">short</th>" in page

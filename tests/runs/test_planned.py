@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from decimal import Decimal
@@ -75,11 +76,16 @@ def test_a_plan_says_what_a_run_will_take_and_asks_nobody(ws: Workspace, asked: 
 def test_an_estimate_of_simulated_llms_is_labelled(ws: Workspace, asked: list[str]) -> None:
     """All simulated, or some: the cost says so."""
     for llms, said in (
-        (("sim/careful",), "(simulated)"),
-        (("sim/careful", "own/quick"), "(in part simulated)"),
+        (("sim/hasty",), "(simulated)"),
+        (("sim/hasty", "own/quick"), "(in part simulated)"),
     ):
-        tasks = ", ".join(f"t{n}: {{prompt: hi, llm: {llm}}}" for n, llm in enumerate(llms))
-        assert said in repr(ws.plan(parse.loads(f"{{workflow: w, tasks: {{{tasks}}}}}")))
+        tasks = ", ".join(
+            f"t{n}: {{prompt: hi, llm: {llm}, params: {{max_tokens: 2}}}}"
+            for n, llm in enumerate(llms)
+        )
+        text = repr(ws.plan(parse.loads(f"{{workflow: w, tasks: {{{tasks}}}}}")))
+        assert said in text
+        assert not re.search(r"\de-\d", text), "money is never written as 2.1e-05"
 
 
 def test_plans_can_be_compared(ws: Workspace, asked: list[str]) -> None:
