@@ -13,6 +13,7 @@ _HOME = {
     "consensus": "bmad_nb.lab.agreeing",
     "explain": "bmad_nb.lab.explaining",
     "policy_value": "bmad_nb.lab.estimating",
+    "Replay": "bmad_nb.lab.replayed",
     "experiment": "bmad_nb.lab.experimenting",
     "fetch": "bmad_nb.lab.fetching",
     "read": "bmad_nb.lab.importing",
@@ -24,8 +25,8 @@ _HOME = {
 """pandas is imported where one of them is used."""
 
 __all__ = [
-    "Advice", "Experiment", "Recording", "cascade", "consensus", "experiment", "explain", "fetch",
-    "policy_value", "read", "record", "record_of", "replay", "stream",
+    "Advice", "Experiment", "Recording", "Replay", "cascade", "consensus", "experiment", "explain",
+    "fetch", "policy_value", "read", "record", "record_of", "replay", "stream",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bmad_nb.lab.fetching import fetch
     from bmad_nb.lab.importing import read
     from bmad_nb.lab.recording import Recording, record, record_of
+    from bmad_nb.lab.replayed import Replay
     from bmad_nb.lab.replaying import replay
     from bmad_nb.lab.streaming import stream
     from bmad_nb.lab.tables import Advice

@@ -60,6 +60,7 @@ def estimated(
     expected: Floats | None = None,
     method: Method = "snips",
     seed: int = 0,
+    draws: int = DRAWS,
 ) -> Value:
     """Return what a policy would have scored.
 
@@ -75,6 +76,7 @@ def estimated(
         expected: expected scores of all LLMs, of shape (questions, LLMs), for `doubly_robust`.
         method: the estimator.
         seed: of the bootstrap over questions.
+        draws: of the bootstrap.
 
     Raises:
         UsageProblem: arrays do not fit, a propensity is none, or the effective sample size is
@@ -96,19 +98,19 @@ def estimated(
             f"and {LEAST:.0f} is the least.",
             hint="Let the history choose more by chance, or record all LLMs and replay.",
         )
-    boot = Bootstrap(len(reward), seed, DRAWS)
+    boot = Bootstrap(len(reward), seed, draws)
     if method == "doubly_robust":
         if expected is None:
             raise UsageProblem("doubly_robust needs expected scores.", hint="Give expected=.")
         gap = weight * (reward - expected[rows, logged])
         value, drawn = boot.means((expected[rows, chosen] + gap)[:, None])
-        mean, draws = float(value[0]), drawn[:, 0]
+        mean, spread = float(value[0]), drawn[:, 0]
     else:
         value, drawn = boot.means(np.stack([weight * reward, weight], axis=1))
         below = drawn[:, 1] if method != "ips" else np.ones(len(drawn))
         mean = float(value[0] / (value[1] if method != "ips" else 1.0))
-        draws = np.divide(drawn[:, 0], below, out=np.full(len(below), np.nan), where=below > 0)
-    low, high = interval(draws)
+        spread = np.divide(drawn[:, 0], below, out=np.full(len(below), np.nan), where=below > 0)
+    low, high = interval(spread)
     return Value(mean, low, high, effective, method, int(same.sum()))
 
 

@@ -76,8 +76,10 @@ def folds_of(outcomes: Outcomes, ids: Sequence[Any], count: int, seed: int) -> l
         count: folds; no more than there are prompts.
         seed: of the dealing.
     """
-    texts = [p or f"#{each}" for p, each in zip(outcomes.questions.prompts, ids, strict=True)]
     prompts = outcomes.questions.prompts
+    texts = [prompt or f"#{each}" for prompt, each in zip(prompts, ids, strict=True)]
+    if len(set(texts)) == 1:  # one text tells nothing apart
+        texts = [f"#{each}" for each in ids]
     shared = isinstance(prompts, Prompts) and texts == list(prompts)
     _, group = np.unique(draws(prompts if shared else texts, seed), return_inverse=True)
     count = min(count, int(group.max(initial=0)) + 1)
@@ -202,6 +204,8 @@ class Baseline:
     """Mean score of each LLM and its draws; shapes (LLMs,) and (draws, LLMs)."""
     cost: tuple[Floats, Floats] | None
     oracle: tuple[float, Floats]
+    zero: tuple[Floats, Floats] | None
+    """AIQ of the Zero router and its draws; None where costs are unknown."""
 
 
 def baseline(judged: Outcomes, strong: int, cheap: int | None, boot: metrics.Bootstrap) -> Baseline:
@@ -218,7 +222,14 @@ def baseline(judged: Outcomes, strong: int, cheap: int | None, boot: metrics.Boo
     top, top_draws = boot.means(judged.score.max(axis=1, keepdims=True))
     two = judged.score.shape[1] == 2
     weak = 1 - strong if two else (strong if cheap is None else cheap)
-    return Baseline(weak, strong, score, cost, (float(top[0]), top_draws[:, 0]))
+    zero = None
+    if cost is not None:
+        both = zip(cost, score, strict=True)
+        first, drawn = (
+            metrics.aiq(usd, each, usd.min(axis=-1), usd.max(axis=-1)) for usd, each in both
+        )
+        zero = first, drawn
+    return Baseline(weak, strong, score, cost, (float(top[0]), top_draws[:, 0]), zero)
 
 
 def measured(play: Played, judged: Outcomes, base: Baseline, boot: metrics.Bootstrap) -> Measured:
@@ -268,15 +279,14 @@ def _hull(
     values: dict[str, Any], found: dict[str, Floats], base: Baseline, curve: Floats, drawn: Floats
 ) -> None:
     """Add the measures of RouterBench, where costs are known."""
-    if base.cost is None:
+    if base.cost is None or base.zero is None:
         return
-    for into, (cost, quality, _), usd, score in (
-        (values, curve, base.cost[0], base.score[0]),
-        (found, drawn, base.cost[1], base.score[1]),
+    for into, (cost, quality, _), usd, bar in (
+        (values, curve, base.cost[0], base.zero[0]),
+        (found, drawn, base.cost[1], base.zero[1]),
     ):
-        low, high = usd.min(axis=-1), usd.max(axis=-1)
-        into["aiq"] = metrics.aiq(cost, quality, low, high)
-        into["aiq_gain"] = into["aiq"] - metrics.aiq(usd, score, low, high)
+        into["aiq"] = metrics.aiq(cost, quality, usd.min(axis=-1), usd.max(axis=-1))
+        into["aiq_gain"] = into["aiq"] - bar
     found["aiq_gain"] = metrics.unbiased(values["aiq_gain"], found["aiq_gain"])
 
 

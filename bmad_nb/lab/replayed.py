@@ -261,8 +261,7 @@ class Replay:
         """Return what proposals are measured in, and what they must beat."""
         strong = self.llms[self._base.strong]
         if self._base.cost is not None and any("aiq" in each.known for each in found):
-            scores, usd = self._base.score[0], self._base.cost[0]
-            bar = float(metrics.aiq(usd, scores, usd.min(), usd.max()))
+            bar = math.nan if self._base.zero is None else float(self._base.zero[0])
             return "aiq", bar, "the best mixture of single LLMs (Zero router)"
         if len(self.llms) == 2 and any("apgr" in each.known for each in found):
             return "apgr", 0.5, "a choice by chance"

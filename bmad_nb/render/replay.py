@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bmad_nb.render.base import DIM, LINE, NONE, Html, plain, signed, tag
+from bmad_nb.render.base import DIM, LINE, MINUS, NONE, Html, plain, signed, tag
 from bmad_nb.render.parts import card, cell, header, line, table
 from bmad_nb.render.svg import Mark, Scatter, cost_axis, scatter_html, value_axis
 from bmad_nb.render.text import table_text
@@ -126,7 +126,7 @@ def _number(key: str, value: float) -> str:
         return f"{1000 * value:.4g}"
     if key in _PERCENT:
         return f"{value:.1f}"
-    return signed(value) if key in _SIGNED else f"{value:.3f}"
+    return signed(value) if key in _SIGNED else f"{value:.3f}".replace("-", MINUS)
 
 
 def _bounds(key: str, triple: Triple) -> str:

@@ -74,6 +74,12 @@ class Blend:
         self.weights, self.hardness = self._weighed(held, score)
         self.held = self._cross(held, score, fold)
         self._predictors = [make() for make in self._makes]
+        if not held:  # too few to hold any out: all count the same
+            for each in self._predictors:
+                each.learn(view, score)
+            self._variants = [len(each.predict(view)) for each in self._predictors]
+            many = sum(self._variants)
+            self.weights = self.hardness = np.full(many, 1 / many)
         self._used, place = [], 0
         for each, many in zip(self._predictors, self._variants, strict=True):
             each.learn(view, score)

@@ -24,7 +24,7 @@ from bmad_nb.routers.predictors import (
 from bmad_nb.routers.singles import Zero
 
 Floats = NDArray[np.float64]
-MOST_HISTORY = 10_000
+MOST_HISTORY = 12_000
 """Most questions that are learned from; of more a part is taken by chance."""
 
 

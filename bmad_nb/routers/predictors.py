@@ -22,8 +22,9 @@ Floats = NDArray[np.float64]
 SHRINKING = 20.0
 """Scores that the mean of an LLM counts for in its mean at one kind of task."""
 NEIGHBOURS = (20, 40, 80, 160)
-MOST_NEIGHBOURS = 4_000
-"""Most questions of a history among which neighbours are looked for."""
+MOST_NEIGHBOURS, THINNED = 9_000, 2_000
+"""Most questions of a history among which neighbours are looked for, and how many of a larger one:
+there other predictors have enough to learn from."""
 ALPHAS = (3.0, 10.0, 30.0, 100.0, 300.0)
 """Penalties of ridge regression."""
 
@@ -173,7 +174,7 @@ class Neighbours:
         """Keep the history, or a part of it by chance."""
         rows = np.arange(len(view))
         if len(rows) > MOST_NEIGHBOURS:
-            rows = np.random.default_rng(0).choice(rows, MOST_NEIGHBOURS, replace=False)
+            rows = np.random.default_rng(0).choice(rows, THINNED, replace=False)
         self._vectors = view.vectors[rows].astype(np.float32)
         gap = score[rows] - means(score)
         self._means, self._there = means(score), ~np.isnan(gap)
