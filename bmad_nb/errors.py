@@ -44,11 +44,6 @@ from bmad_nb._nearest import nearest
 Billed = Literal["no", "maybe", "yes"]
 """Whether a call that failed was charged for: `maybe` once the request has left this machine."""
 
-_ACTING = [*range(9), *range(11, 32), *range(0x7F, 0xA0), *range(0xD800, 0xE000),
-           *range(0x202A, 0x202F), *range(0x2066, 0x206A)]  # fmt: skip
-_CONTROLS = dict.fromkeys(_ACTING, "\ufffd")
-"""What would act on a terminal, in words of an LLM that an error repeats."""
-
 
 class BmadError(Exception):
     """Base of all errors that bmad_nb raises on purpose.
@@ -65,12 +60,10 @@ class BmadError(Exception):
         self.hint = hint
 
     def _render_traceback_(self) -> list[str]:
-        """Return the short form that IPython shows instead of a traceback.
-
-        The whole one is kept in runs without a front end (papermill, nbclient), or see `%tb`.
-        """
-        lines = [f"{type(self).__name__}: {self.what}", *([self.hint] if self.hint else [])]
-        return [line.translate(_CONTROLS) for line in lines]
+        """Return the short form that IPython shows; papermill and `%tb` show the whole one."""
+        said = f"{type(self).__name__}: {self.what}\n{self.hint}".rstrip("\n")
+        shown = (c if c.isprintable() or c in "\n\t\u200d" else "\ufffd" for c in said)
+        return "".join(shown).split("\n")
 
 
 class UsageProblem(BmadError):

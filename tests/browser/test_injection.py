@@ -61,8 +61,8 @@ _OFFENCES = """() => {
             if (each.matches(bad)) found.add(`${each.localName} in ${each.parentElement.className}`);
             for (const {name, value} of each.attributes) {
                 const lone = name.startsWith('on') || /^(src|srcdoc|srcset|action|formaction|ping|data)$/.test(name);
-                // JupyterLab makes links of addresses and paths in plain text; nothing follows them by itself.
-                const own = each.closest('pre') && /^(https?:|ftp:|ws:|data:|\\/|$)/.test(value);
+                // In plain text JupyterLab makes links itself; nothing follows them by itself.
+                const own = each.localName === 'a' && each.closest('.jp-RenderedText');
                 const link = /href$/.test(name) && !own && !value.startsWith('#');
                 const style = name === 'style' && /url\\((?!['"]?#)|expression|@import/i.test(value);
                 if (lone || link || style) found.add(`${each.localName} ${name}=${value.slice(0, 80)}`);
