@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ from bmad_nb.render.replay import (
     replay_text,
 )
 from bmad_nb.routers.hull import hull
+
+if TYPE_CHECKING:
+    from bmad_nb.charts import Chart
 
 YARDSTICKS = ("cheapest", "best-single", "random", "zero", "oracle")
 """Baselines that are no proposals."""
@@ -211,6 +214,23 @@ class Replay:
         return found
 
     # --- comparisons ----------------------------------------------------------------------------
+
+    def plot(self) -> Chart:
+        """Return quality against cost as a plotly figure: routers, single LLMs and their hull."""
+        from bmad_nb.charts.routing import routing
+
+        outcomes = self._recorded.outcomes
+        count = len(self._recorded.ids)
+        calls = pd.DataFrame(
+            {
+                "query_id": np.repeat(self._recorded.ids, len(self.llms)),
+                "model": list(self.llms) * count,
+                "score": outcomes.score.ravel(),
+                "cost_usd": outcomes.cost_usd.ravel(),
+            }
+        )
+        routers = self.routers.assign(queries=count)
+        return routing(calls.dropna(subset="score"), routers, notes=self.notes)
 
     def difference(self, router: str, against: str, metric: str = "quality") -> Difference:
         """Return how far one router is above another in a metric, paired over the queries.

@@ -96,6 +96,16 @@ def test_a_frontier_has_the_llms_and_the_routers(replayed: lab.Replay) -> None:
     assert found[found["kind"] == "router"]["on_hull"].any()
 
 
+def test_a_picture_has_the_routers_and_the_llms(replayed: lab.Replay) -> None:
+    """Points stand at the very quality and cost of the frame, and single LLMs beside them."""
+    chart = replayed.plot()
+    static = chart._repr_mimebundle_()["text/html"]
+    assert [] == [name for name in ("learned", "knn", "a", "b", "c") if f">{name}<" not in static]
+    row = replayed.routers.set_index("router").loc["learned"]
+    points = [(x, y) for trace in chart.data for x, y in zip(trace.x, trace.y, strict=True)]
+    assert any(np.allclose(point, (row["cost_usd"], row["quality"])) for point in points)
+
+
 def test_text_and_markup_say_the_same(replayed: lab.Replay) -> None:
     """Both begin with the verdict, and a name that is markup stays text."""
     assert replayed.verdict in repr(replayed)
