@@ -80,7 +80,7 @@ class Persona:
         planted = [self.name, list(self.skills), self.latency_s, self.error_rate]
         return Card(
             id=f"sim/{self.name}",
-            identity=f"simulated:2:{fingerprint(planted)}",
+            identity=f"simulated:1:{fingerprint(planted)}",
             model=self.name,
             price=Price(
                 Decimal(self.input_usd_per_mtok),
