@@ -304,9 +304,13 @@ function render({ model, el }) {
     if (message.kind === "heard") hears(true);
   };
   let heard = false;
+  let calling = 0;
   const hears = (said) => {
     heard = heard || said === true || model.get("hears") === true;
-    if (heard) show(view.deaf, false);
+    if (heard) {
+      clearTimeout(calling);
+      show(view.deaf, false);
+    }
     draw();
   };
   // the way for messages beside a blocked cell may still be opening: a few are lost at first
@@ -316,7 +320,6 @@ function render({ model, el }) {
     calls += 1;
     if (!heard && calls < CALLS) calling = setTimeout(call, 250 * calls);
   };
-  let calling = 0;
   model.on("msg:custom", told);
   model.on("change:hears", hears);
   model.on("change:can_resume", draw);

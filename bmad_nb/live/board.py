@@ -81,12 +81,13 @@ class Board:
         self.flying: defaultdict[str, set[str]] = defaultdict(set)
         """Calls on their way, by task."""
         self._parts: defaultdict[str, set[str]] = defaultdict(set)
+        self._times: dict[str, tuple[float, float | None]] = {}
         self._totals: Counter[str] = Counter()
         self._shares: dict[str, Counter[str]] = {}
 
     def take(self, events: Iterable[Stamped]) -> Json:
         """Take further events in their order; return the change that they make."""
-        tasks, calls, change = set[str](), dict[str, str](), Json()
+        tasks, calls, change = set[str](), set[str](), Json()
         for stamped in events:
             self.seq = stamped.seq
             self._time(stamped)
@@ -96,15 +97,15 @@ class Board:
                     self._plan(change)
                     tasks |= self._steps.keys()
                 case CallIntended(call=call) | CallEnded(call=call):
-                    calls[call.call_id] = stamped.time_utc
-                    tasks.add(self._called(call))
+                    calls.add(call.call_id)
+                    tasks.add(self._called(call, stamped.time_utc))
                 case TaskEnded(task=row):
                     tasks.add(self._ended(row.task))
                 case TaskAsked(task=name) | TaskAnswered(task=name):
                     tasks.add(name)
                     self._put(change, "questions", name, self._question(name))
-        for call_id, when_utc in calls.items():
-            self._put(change, "calls", call_id, self._call(self.state.calls[call_id], when_utc))
+        for call_id in calls:
+            self._put(change, "calls", call_id, self._call(self.state.calls[call_id]))
         for task in tasks & self._steps.keys():
             self._put(change, "tasks", task, self._task(task))
         self._set(change, "run", self._run())
@@ -159,10 +160,15 @@ class Board:
         self._order = {step["id"]: n for n, step in enumerate(steps)}
         self._set(change, "graph", drawn(graph_of(steps, {}, self.state)))
 
-    def _called(self, call: CallRow) -> str:
-        """Take note of a call in the sums; return its task."""
+    def _called(self, call: CallRow, when_utc: str) -> str:
+        """Take note of a call in the sums and of its times by this session; return its task."""
         root = root_of(call.task)
         flies = call.state == "in_flight"
+        start_s, _ = self._times.get(call.call_id, (None, None))
+        if start_s is None:
+            start_s = self._since(datetime.datetime.fromisoformat(call.started_utc or when_utc))
+        ended = datetime.datetime.fromisoformat(call.ended_utc or when_utc)
+        self._times[call.call_id] = start_s, None if flies else self._since(ended)
         (self.flying[root].add if flies else self.flying[root].discard)(call.call_id)
         self._totals.subtract(self._shares.get(call.call_id, Counter()))
         share = self._shares[call.call_id] = _share(call)
@@ -200,11 +206,8 @@ class Board:
         }  # fmt: skip
         return _said(found)
 
-    def _call(self, call: CallRow, when_utc: str) -> Json:
-        start, end = call.started_utc or when_utc, call.ended_utc or when_utc
-        flies = call.state == "in_flight"
-        began = self._since(datetime.datetime.fromisoformat(start))
-        ended = None if flies else self._since(datetime.datetime.fromisoformat(end))
+    def _call(self, call: CallRow) -> Json:
+        began, ended = self._times[call.call_id]
         found = {
             "task": root_of(call.task), "llm": call.llm, "state": call.state, "start_s": began,
             "part": call.task if call.task != root_of(call.task) else "",

@@ -35,7 +35,7 @@ def node(*arguments: str) -> str:
 def test_the_modules_pass_their_own_tests() -> None:
     """All tests/widgets/*.test.mjs pass, and there are some."""
     files = sorted(str(path) for path in HERE.glob("*.test.mjs"))
-    said = node("--test", "--test-reporter=tap", *files)
+    said = node("--test", "--test-force-exit", "--test-reporter=tap", *files)
     assert "# fail 0" in said
     assert len(files) <= said.count("\nok ") + said.count("\n    ok ")
 

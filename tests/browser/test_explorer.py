@@ -1,0 +1,71 @@
+"""The explorer of a comparison in a real JupyterLab and Notebook 7: every control, by key and mouse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SETUP = """%load_ext bmad_nb
+from bmad_nb.workspace import default_workspace
+ws = default_workspace()
+evil = '<img src=x onerror="document.title=String.raw`x`">'
+ws.add_llm("right", lambda m: m[-1].text[-1])
+ws.add_llm("evil", lambda m: evil)
+cases = [{"q": f"Say {n}", "right": str(n)} for n in range(5)]
+r = ws.compare("{{ q }}", "own/right,own/evil", over=cases, reference="right")"""
+SCORES = """import json
+found = ws.run_of(r.id)
+case_of = {row.call_id: row.case for row in found.rows}
+print(json.dumps([[case_of[row.call_id], row.llm, row.source, row.explanation]
+                  for row in found.kept if row.source == "human"]))"""
+
+
+@pytest.mark.parametrize("app", ["lab", "notebook7"])
+def test_every_control_of_the_explorer_works(
+    app: str, opened: Any, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Filter, order, baseline, arrows, blind rating by key, rating by mouse; markup stays words."""
+    server = request.getfixturevalue(app)
+    with opened(server, SETUP, "e = r.explore()\ne") as notebook:
+        notebook.run_all()
+        page = notebook.page
+        view = page.locator(".bmad-compare")
+        view.wait_for(timeout=30_000)
+        assert 5 == view.locator("tbody tr").count()
+        view.locator("input[type=search]").fill("say 3")
+        assert 1 == view.locator("tbody tr").count()
+        assert "1 of 5 cases fit" in view.inner_text()
+        view.locator("input[type=search]").fill("")
+        view.locator("select").nth(0).select_option("disagree")
+        assert 5 == view.locator("tbody tr").count()
+        view.locator("select").nth(1).select_option("title")
+        view.locator("select").nth(2).select_option("own/evil")
+        assert "own/evil baseline" in view.inner_text()
+        view.locator("tbody tr").nth(0).click()
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("j")
+        assert "2" in view.locator("tr.bmad-here").inner_text()
+        page.keyboard.press("b")
+        assert "own/" not in view.inner_text()
+        page.keyboard.press("1")
+        page.wait_for_function(
+            "() => document.querySelector('.bmad-compare').innerText.includes('was rated')"
+        )
+        view.locator(".bmad-button", has_text="Show names").click()
+        view.locator("tbody tr").nth(4).click()
+        view.locator(".bmad-answer", has_text="own/evil").get_by_text("0.25").click()
+        page.wait_for_function(
+            "() => document.querySelector('.bmad-compare').innerText.includes('score 0.25')"
+        )
+        notebook.pictures(tmp_path, f"explorer_{app}")
+        assert 2 == page.locator(".jp-CodeCell").count(), "A key reached the notebook's shortcuts."
+        rated = json.loads(notebook.python(SCORES))
+        assert [["2", "rated blind"]] * 2 == [[row[0], row[3]] for row in rated[:2]]
+        assert ["4", "own/evil", "human", ""] == rated[2]
+        assert 0 == page.locator(".bmad-compare img").count()
+        assert "x" != page.title()
+        notebook.nothing_left()
