@@ -94,6 +94,7 @@ class BmadMagics(Magics):
         front = Front(
             space, kind, body=cell, names=names, say=print,  # type: ignore[arg-type]
             defaults={"budget": self.budget} if self.budget else {}, traceback=self._frames,
+            display=lambda word: self.set_trait("display", word),
         )  # fmt: skip
         live = _Live(space, shell, front)
         try:

@@ -415,15 +415,30 @@ def test_settings_are_completed_and_obeyed(kernel: Kernel) -> None:
         assert kernel.value("str(own.run.budget_usd)") == "'0.5'"
         kernel.execute("%config BmadMagics.short_errors = False")
         assert "magics.py" in kernel.execute("%bmad nosuch").traceback
-        kernel.execute("%config BmadMagics.display = 'static'")
-        assert kernel.value(_MODE) == "'static'"
+        kernel.execute("%config BmadMagics.display = 'live'")
+        assert kernel.value(_MODE) == "'live'"
     finally:
         kernel.execute(
             "%config BmadMagics.budget = ''\n%config BmadMagics.default_llm = ''\n"
             "%config BmadMagics.short_errors = True\n%config BmadMagics.display = 'auto'"
         )
-    assert kernel.value(_MODE) == "'live'"
+    assert kernel.value(_MODE) == "'static'", "BMAD_DISPLAY holds again."
     assert len(kernel.execute("%bmad nosuch").traceback.splitlines()) <= 6
+
+
+def test_the_verb_and_the_setting_of_displays_are_one(kernel: Kernel) -> None:
+    """After `%bmad display live`, `%config` says live and its `auto` undoes it; and the other way."""
+    try:
+        kernel.execute("%bmad display live")
+        assert "'live'" == kernel.value("%config BmadMagics.display")
+        kernel.execute("%config BmadMagics.display = 'auto'")
+        assert "'static'" == kernel.value(_MODE), "BMAD_DISPLAY holds again."
+        kernel.execute("%config BmadMagics.display = 'live'")
+        kernel.execute("%bmad display auto")
+        assert "'auto'" == kernel.value("%config BmadMagics.display")
+        assert "'static'" == kernel.value(_MODE)
+    finally:
+        kernel.execute("%bmad display auto")
 
 
 def test_the_bare_line_is_a_status_screen(kernel: Kernel) -> None:

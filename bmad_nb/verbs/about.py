@@ -8,7 +8,7 @@ import click
 
 from bmad_nb.chats import turns_text
 from bmad_nb.errors import UnknownName, UsageProblem
-from bmad_nb.live.mode import WORDS, choose
+from bmad_nb.live.mode import WORDS
 from bmad_nb.results import Text
 from bmad_nb.verbs.base import Front, json_option, shown
 
@@ -44,8 +44,7 @@ def help_(context: click.Context, verb: tuple[str, ...]) -> Any:
 @click.pass_obj
 def display(front: Front, mode: str) -> Any:
     """Choose what cells show from now on: live views, what stays in the notebook, or what fits."""
-    del front
-    choose(mode)
+    front.display(mode)
     return Text(f"Cells are displayed {'as the front end allows' if mode == 'auto' else mode}.")
 
 

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bmad_nb.errors import BmadError, UnknownName, UsageProblem
+from bmad_nb.live.mode import choose
 from bmad_nb.results import as_json as json_of
 from bmad_nb.secrets import looks_secret
 from bmad_nb.workspace import Workspace
@@ -79,6 +80,8 @@ class Front:
     """Values of options that the user has set for all verbs, such as `budget`."""
     traceback: Callable[[], str] | None = None
     """Returns the last error with all its frames; None where nobody keeps it."""
+    display: Callable[[str], None] = choose
+    """Chooses what cells show; a face that has it as a setting keeps that in step."""
 
 
 def refuse_background(front: Front) -> None:
