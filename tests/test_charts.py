@@ -299,9 +299,32 @@ def test_every_chart_has_a_whole_twin():
         for kind in ("text/html", "text/plain"):
             assert "b/sim" in bundle[kind], (name, kind)
             assert "<script" not in bundle["text/html"]
-        assert "simulated" in bundle["text/plain"] or name == "agreement"
+        for kind in ("text/html", "text/plain", "application/vnd.plotly.v1+json"):
+            assert "simulated" in str(bundle[kind]), (name, kind)
+        assert "b/sim (simulated)" in str(bundle["application/vnd.plotly.v1+json"]), name
         pages = "".join(str(each) for each in bundle.values())
         assert "http" not in pages.replace("http://www.w3.org/2000/svg", ""), name
+
+
+def test_numbers_in_tiles_hold_on_any_page():
+    """What stands in a tile is dark on an opaque light ground, whatever the page's theme is."""
+    frame = _frame(*(_row(llm, "1", 0.5, text="x") for llm in ("a/x", "b/y")))
+    for name in ("scores", "agreement"):
+        tiles = _kinds(frame)[name].data[0]
+        for _, ground in tiles.colorscale:
+            assert 4.5 < _contrast(tiles.textfont.color, ground), (name, ground)
+
+
+def _contrast(one, other):
+    """Return the contrast of two colours by WCAG 2."""
+    lights = sorted(map(_light, (one, other)))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def _light(colour):
+    parts = [each / 255 for each in bytes.fromhex(colour.removeprefix("#"))]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(share * each for share, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_charts_of_nothing_and_of_failures_are_charts():

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _BINS = ("0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1")
 _MADE = "Of answers from the store: what it took when they were made."
 _HOLLOW = "Hollow marks are simulated: invented."
+_TILES = [[0, "#eef2fd"], [1, "#a9bff5"]]
+_INK = "#1f2328"
+"""Dark on light tiles: opaque, so that it holds on a light and on a dark page."""
 
 
 def latency(calls: pd.DataFrame) -> Chart:
@@ -42,8 +45,8 @@ def latency(calls: pd.DataFrame) -> Chart:
     Args:
         calls: a row per call, with the columns of `bmad_nb.frames.CALLS`.
     """
-    spans = []
-    for group in groups(calls):
+    spans, every = [], groups(calls)
+    for group in every:
         times = [s for call in group.calls if (s := made(call, "latency_s")) is not None]
         low, middle, high = _percentiles(times)
         cells = (seconds(middle), f"{seconds(low)} to {seconds(high)}" if times else NONE,
@@ -51,7 +54,7 @@ def latency(calls: pd.DataFrame) -> Chart:
         spans.append(Span(group.name, middle, low, high, cells, hollow=_simulated(group)))
     ends = [end for each in spans for end in (each.value, each.high) if end is not None]
     static = Spans(
-        f"Latency of {counted(len(spans), 'LLM')}",
+        _title("Latency", every),
         (_MADE, "Mark: median. Line: from the 10th to the 90th percentile.", *_hollow(spans)),
         tuple(spans), value_axis(ends, score=False), "seconds of an answer (s)",
         ("LLM", "median", "10 % to 90 %", "answers", ""),
@@ -65,8 +68,8 @@ def cost(calls: pd.DataFrame) -> Chart:
     Args:
         calls: a row per call, with the columns of `bmad_nb.frames.CALLS`.
     """
-    spans = []
-    for group in groups(calls):
+    spans, every = [], groups(calls)
+    for group in every:
         found = [c for call in group.calls if (c := made(call, "cost_usd")) is not None]
         total = sum(found) if found or not group.calls else None
         mean = fmean(found) if found else None
@@ -77,7 +80,7 @@ def cost(calls: pd.DataFrame) -> Chart:
     most = max((each.value or 0.0 for each in spans), default=0.0) * 1.08 or 1.0
     ticks = tuple((each, dollars(each)) for each in nice(0.0, most))
     static = Spans(
-        f"Cost of {counted(len(spans), 'LLM')}", (_MADE, *_hollow(spans)), tuple(spans),
+        _title("Cost", every), (_MADE, *_hollow(spans)), tuple(spans),
         Axis(0.0, most, ticks), "US dollars of all answers (USD)",
         ("LLM", "all answers", "a call", "answers", ""), filled=True,
     )  # fmt: skip
@@ -90,8 +93,8 @@ def scores(calls: pd.DataFrame) -> Chart:
     Args:
         calls: a row per call, with the columns of `bmad_nb.frames.CALLS`.
     """
-    names, shares, cells = [], [], []
-    for group in groups(calls):
+    names, shares, cells, every = [], [], [], groups(calls)
+    for group in every:
         found = [n for call in group.calls if (n := number(call.get("score"))) is not None]
         counts = [0] * len(_BINS)
         for score in found:
@@ -101,11 +104,11 @@ def scores(calls: pd.DataFrame) -> Chart:
         mean = points(fmean(found)) if found else NONE
         cells.append((group.name, mean, *(f"{each:,}" for each in counts), _words(group)))
     static = Matrix(
-        f"Scores of {counted(len(names), 'LLM')}",
+        _title("Scores", every),
         ("Each field: share of an LLM's scored answers.",), tuple(names), _BINS, tuple(shares),
         ("LLM", "mean", *_BINS, ""), tuple(cells),
     )  # fmt: skip
-    return _matrix(static, "score from 0 to 1")
+    return _matrix(static, every, "score from 0 to 1")
 
 
 def agreement(calls: pd.DataFrame) -> Chart:
@@ -115,7 +118,9 @@ def agreement(calls: pd.DataFrame) -> Chart:
         calls: a row per call, with the columns of `bmad_nb.frames.CALLS`.
     """
     answers: dict[str, dict[tuple[str, int], str]] = defaultdict(dict)
-    for group in groups(calls):
+    every = groups(calls)
+    invented = {group.name for group in every if _simulated(group)}
+    for group in every:
         for call in group.calls:
             place = (text(call.get("case")), int(call.get("sample") or 0))
             answers[group.name][place] = normalised(text(call.get("answer")))
@@ -126,14 +131,21 @@ def agreement(calls: pd.DataFrame) -> Chart:
         common = answers[a].keys() & answers[b].keys()
         same = sum(answers[a][place] == answers[b][place] for place in common)
         both[a, b] = both[b, a] = same / len(common) if common else None
-        cells.append((f"{a} and {b}", points(both[a, b]), f"{same:,} of {len(common):,}", ""))
+        cells.append(
+            (
+                f"{a} and {b}",
+                points(both[a, b]),
+                f"{same:,} of {len(common):,}",
+                ", ".join(f"{name} simulated" for name in (a, b) if name in invented),
+            )
+        )
     static = Matrix(
-        f"Agreement of {counted(len(names), 'LLM')}",
+        _title("Agreement", every),
         ("Share of the cases in which both give the same answer, right or wrong.",),
         tuple(names), tuple(names), tuple(tuple(both[a, b] for b in names) for a in names),
         ("two LLMs", "agreement", "same answers", ""), tuple(cells),
     )  # fmt: skip
-    return _matrix(static, "LLM")
+    return _matrix(static, every, "LLM")
 
 
 KINDS = {"latency": latency, "cost": cost, "scores": scores, "agreement": agreement}
@@ -151,6 +163,17 @@ def _percentiles(times: Sequence[float]) -> tuple[float | None, float | None, fl
 
 def _simulated(group: Group) -> bool:
     return any(flag(call.get("simulated")) for call in group.calls)
+
+
+def _title(what: str, every: Sequence[Group]) -> str:
+    """Return a title that says whether simulated LLMs are among those of the chart."""
+    invented = sum(map(_simulated, every))
+    which = "all of them" if invented == len(every) else f"{invented:,} of them"
+    return f"{what} of {counted(len(every), 'LLM')}" + f"; {which} simulated" * bool(invented)
+
+
+def _tick(name: str, *, simulated: bool) -> str:
+    return plotly_text(f"{name} (simulated)" if simulated else name)
 
 
 def _words(group: Group) -> str:
@@ -176,7 +199,7 @@ def _spans(static: Spans) -> Chart:
             continue
         colour = GREY if each.hollow else ACCENT
         common: dict[str, Any] = {
-            "y": [plotly_text(each.label)], "x": [each.value], "hoverinfo": "text",
+            "y": [_tick(each.label, simulated=each.hollow)], "x": [each.value], "hoverinfo": "text",
             "hovertext": [plotly_text(" · ".join([each.label, *filter(None, each.cells)]))],
         }  # fmt: skip
         if static.filled:
@@ -194,28 +217,28 @@ def _spans(static: Spans) -> Chart:
     x = {**axis(static.x_title), "range": [static.x.low, static.x.high],
          "tickvals": [at for at, _ in static.x.ticks],
          "ticktext": [plotly_text(name) for _, name in static.x.ticks]}  # fmt: skip
-    y = {**axis("LLM"), "type": "category", "autorange": "reversed", "automargin": True}
+    y = {**axis(""), "type": "category", "autorange": "reversed", "automargin": True}
     figure.update_layout(
         {**layout(static.title, 150 + 34 * len(static.spans)), "xaxis": x, "yaxis": y}
     )
     return figure
 
 
-def _matrix(static: Matrix, x_title: str) -> Chart:
+def _matrix(static: Matrix, every: Sequence[Group], x_title: str) -> Chart:
     twin = Twin(matrix_html(static), matrix_svg(static, ink=GREY), matrix_text(static))
     figure = Chart(static=twin)
-    rgb = ",".join(map(str, bytes.fromhex(ACCENT[1:])))
+    invented = {group.name for group in every if _simulated(group)}
     figure.add_trace(
         go.Heatmap(
             z=static.shares, x=[plotly_text(each) for each in static.columns],
-            y=[plotly_text(each) for each in static.rows], zmin=0, zmax=1, showscale=False,
-            colorscale=[[0, f"rgba({rgb},0.05)"], [1, f"rgba({rgb},0.6)"]], xgap=2, ygap=2,
+            y=[_tick(each, simulated=each in invented) for each in static.rows],
+            zmin=0, zmax=1, showscale=False, colorscale=_TILES, xgap=2, ygap=2,
             text=[[points(each) for each in row] for row in static.shares],
-            texttemplate="%{text}", hoverinfo="x+y+text",
+            texttemplate="%{text}", textfont={"color": _INK}, hoverinfo="x+y+text",
         )
     )  # fmt: skip
     x = {**axis(x_title), "type": "category", "showgrid": False}
-    y = {**axis("LLM"), "type": "category", "autorange": "reversed", "automargin": True,
+    y = {**axis(""), "type": "category", "autorange": "reversed", "automargin": True,
          "showgrid": False}  # fmt: skip
     figure.update_layout(
         {**layout(static.title, 190 + 46 * len(static.rows)), "xaxis": x, "yaxis": y}
