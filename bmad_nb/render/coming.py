@@ -52,5 +52,8 @@ def _column(each: Coming) -> Html:
 
 def coming_text(line: str, columns: Sequence[Coming]) -> str:
     """Return the live view as plain text, safe on a terminal."""
-    names = [f"{each.name}: {each.state}" for each in columns[:MOST_COLUMNS]]
+    names = [
+        f"{each.name}{' (simulated)' * each.simulated}: {each.state}"
+        for each in columns[:MOST_COLUMNS]
+    ]
     return plain("\n".join([line, *names]))

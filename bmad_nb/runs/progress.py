@@ -90,11 +90,18 @@ class Progress:
             return None
         return (time.monotonic() - self.started) / self.done * (self.total - self.done)
 
-    def line(self) -> str:
-        """Return one line: what is done and running, money, seconds, and who is asked."""
+    def line(self, *, over: bool = False) -> str:
+        """Return one line: what is done and running, money, seconds, and who is asked.
+
+        Args:
+            over: nothing runs any more, and nothing is left to interrupt.
+        """
         limit = "" if self.limit_usd is None else f" of ${self.limit_usd:f}"
-        parts = [f"{self.done}/{self.total} {self.unit}", f"{len(self.running)} running"]
+        parts = [f"{self.done}/{self.total} {self.unit}"]
+        parts += [] if over else [f"{len(self.running)} running"]
         parts += [f"${self.spent_usd:.4f}{limit}", f"{time.monotonic() - self.started:.0f} s"]
+        if over:
+            return " · ".join(parts)
         asked = sorted({row.llm for row in list(self.running.values())})
         parts += [", ".join(asked[:3])] if asked and self.unit == "tasks" else []
         parts += [self.note] if self.note else []

@@ -46,6 +46,7 @@ class LiveCell:
         self._began_s = self._next_s = time.monotonic()
         self._handle: Any = None
         self._last: dict[str, Any] = {}
+        self._progress: Progress | None = None
         self._resumed = threading.Event()
         self.monitor: RunMonitor | None = None
         self._opened_s = 0.0
@@ -62,6 +63,7 @@ class LiveCell:
             if running.begun:
                 self._watch(running)
         elif isinstance(running, Batch):
+            self._progress = running.progress
             line, columns = running.progress.line(), columns_of(running.progress)
             self._show({
                 "text/plain": coming_text(line, columns), "text/html": coming_html(line, columns),
@@ -136,7 +138,8 @@ class LiveCell:
         The cell's value is then not shown a second time below it.
 
         Args:
-            result: what the cell gives or what a stopped run has; None leaves the last line.
+            result: what the cell gives or what a stopped run has; of what has no bundle (a table,
+                or nothing) how far the answers came stays above it.
         """
         if self.monitor is not None:
             self.monitor.settle()
@@ -147,6 +150,9 @@ class LiveCell:
             _show_no_more(result, self._count)
         elif WIDGET in self._last:
             self._show({key: each for key, each in self._last.items() if key != WIDGET})
+        elif self._progress is not None:
+            line = self._progress.line(over=True)
+            self._show({"text/plain": coming_text(line, ()), "text/html": coming_html(line, ())})
         if self.monitor is not None:
             self.monitor.close()
 
