@@ -70,12 +70,12 @@ def _difference(each: Difference, paired: Paired, best: str, scale: tuple[float,
     ground = "background:transparent" if each.shown else "background:#7579811f"
     return line(
         cell("against ", llm_name(each.against), name="th", scope="row",
-             style="padding:5px 8px 5px 20px;overflow-wrap:anywhere"),
+             style="padding:5px 8px 5px 20px;min-width:110px;overflow-wrap:anywhere"),
         cell(tag("span", signed(each.mean), style="font-weight:600"), style=number),
         cell(ends, style=number),
         cell(_mark(each, scale), style="padding:3px 12px"),
         cell(f"{each.won}\u2013{each.tied}\u2013{each.lost}", style=number),
-        cell(verdict, style="padding:5px 20px 5px 14px;overflow-wrap:anywhere"),
+        cell(verdict, style="padding:5px 20px 5px 14px;min-width:130px;overflow-wrap:anywhere"),
         style=ground,
     )  # fmt: skip
 
