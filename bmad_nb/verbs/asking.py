@@ -113,7 +113,7 @@ def _asked(
     out, as_json = options.pop("out"), options.pop("as_json")
     inputs = {**front.names, **dict(pair(text) for text in options.pop("params"))}
     if options["background"]:
-        refuse_background(front)
+        refuse_background(front, as_json=as_json)
     options["budget_usd"] = options.pop("budget")
     options["images"] = list(options["images"]) or None
     options["output"] = schema_of(options.pop("schema"))

@@ -84,16 +84,21 @@ class Front:
     """Chooses what cells show; a face that has it as a setting keeps that in step."""
 
 
-def refuse_background(front: Front) -> None:
+def refuse_background(front: Front, *, as_json: bool) -> None:
     """Refuse to go on behind a command line that is done: its process would end.
 
     Raises:
-        UsageProblem: always in a shell.
+        UsageProblem: always in a shell; in a notebook where JSON of the result is wanted at once.
     """
     if front.kind == "shell":
         raise UsageProblem(
             "--background is for notebooks: here the run would end with the command.",
             hint="Write & behind the command, and watch it with: bmad runs",
+        )
+    if as_json:
+        raise UsageProblem(
+            "--background gives a handle, and --json wants the result.",
+            hint="Leave one of them out.",
         )
 
 

@@ -313,7 +313,7 @@ def gone(front: Front, execution: Execution, options: Options) -> Any:
     """Run to the end, say what was asked to be said, and give the run back."""
     space = front.workspace
     if options.background:
-        refuse_background(front)
+        refuse_background(front, as_json=options.as_json)
         return _given(front, space.alone(execution), options)
     if front.kind == "shell" or options.show_progress:
         execution.on_begin = lambda run_id: _say(front, options, [f"run {run_id}"])

@@ -174,6 +174,7 @@ def _run_arguments(
     found: dict[str, Any] = {
         "inputs": dict(wishes.inputs), "llms": dict(wishes.llms), "strategy": wishes.strategy,
         "allow_python": wishes.allow_python, "replay": given.get("replay"),
+        "background": params.get("background"),
     }  # fmt: skip
     if rest:
         found |= {"budget_usd": rest[0], "resume": rest[1] if rest[1] != "auto" else None}
@@ -312,7 +313,9 @@ def _shell(front: Front, verb: Sequence[str], context: click.Context) -> str:
         source = context.get_parameter_source(param.name or "")
         typed = source in _SAID
         if isinstance(param, click.Option):
-            if not typed or param.name == "out" or (param.name == "params" and front.body):
+            if not typed or param.name in {"out", "background"}:
+                continue
+            if param.name == "params" and front.body:
                 continue
             if param.name == "over" and value in front.names:
                 first.append(_saved(str(value)))
@@ -320,13 +323,30 @@ def _shell(front: Front, verb: Sequence[str], context: click.Context) -> str:
             words += _option(param, value)
         elif not _is_nothing(value):
             tail += [str(each) for each in (value if isinstance(value, tuple) else (value,))]
+    if front.body is None:
+        first += [_filed(each) for each in tail if isinstance(front.names.get(each), Workflow)]
+        tail = [_outside(front, each) for each in tail]
     if "prompt" in params:
         tail = [front.body.strip("\n")] if front.body is not None else [" ".join(params["prompt"])]
         words += _inputs(front, params, [*tail, *(params.get(each) for each in _TEMPLATES)])
     elif front.body is not None:
         first.append(_BODY)
     tail = ["--", *tail] if any(each.startswith("-") for each in tail) else tail
-    return "\n".join([*first, shlex.join([*words, *tail])])
+    behind = " &" if params.get("background") else ""  # where a shell goes on at once
+    return "\n".join([*first, shlex.join([*words, *tail]) + behind])
+
+
+def _outside(front: Front, word: str) -> str:
+    """Return what says outside of the notebook what a variable of it holds."""
+    held = front.names.get(word)
+    if isinstance(held, Result | Run):
+        return str(held.id)
+    return f"{word}.yaml" if isinstance(held, Workflow) else word
+
+
+def _filed(name: str) -> str:
+    call = f"pathlib.Path('{name}.yaml').write_text({name}.to_yaml(), 'utf-8')"
+    return f"# first, in Python: import pathlib; {call}"
 
 
 _SAID = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)

@@ -104,6 +104,34 @@ def test_a_workflow_is_defined_and_run_by_printed_python(space: Workspace) -> No
     assert said is not None
 
 
+def test_a_printed_command_needs_no_variable(space: Workspace, project: Path) -> None:
+    """A run is named by its id, a workflow by the file that holds it, and & stands for background."""
+    typed(space, "workflow tea", WORKFLOW)
+    run = typed(space, "run tea -p topic=green")
+    names = {"r": run, "tea": space.workflows["tea"]}
+    assert f"bmad show {run.id}" == typed(space, "show r --cli", names=names).text
+    assert f"bmad diff {run.id} {run.id}" == typed(space, "diff r r --cli", names=names).text
+    line = "run tea -p topic=green --background"
+    assert "background=True" in typed(space, f"{line} --python", names=names).text
+    first, command = typed(space, f"{line} --cli", names=names).text.split("\n")
+    assert "bmad run --param topic=green tea.yaml &" == command
+    exec(first.removeprefix("# first, in Python: "), names)
+    expected = requests(space)
+    call(Front(space, "shell"), shlex.split(command)[1:-1])
+    assert expected == requests(space)
+
+
+def test_a_handle_has_no_json(space: Workspace) -> None:
+    """--background with --json is refused before anybody is asked."""
+    for line, body in (("ask -m sim/hasty", "Hi"), ("compare -m sim/hasty", "Hi")):
+        with pytest.raises(UsageProblem, match="--json wants the result"):
+            typed(space, f"{line} --background --json", body)
+    typed(space, "workflow tea", WORKFLOW)
+    with pytest.raises(UsageProblem, match="--json wants the result"):
+        typed(space, "run tea -p topic=x --background --json")
+    assert [] == space.store.runs()
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
