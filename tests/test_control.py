@@ -55,8 +55,8 @@ def sign(more: str = "") -> Workflow:
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[FakeProvider]:
-    """Give a provider whose `slow` takes a third of a second."""
-    models = {**CONFIG["models"], "slow": {"latency_s": 0.3}}
+    """Give a provider whose `slow` takes half a second."""
+    models = {**CONFIG["models"], "slow": {"latency_s": 0.5}}
     with FakeProvider({**CONFIG, "models": models}) as provider:
         yield provider
 

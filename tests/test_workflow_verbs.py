@@ -251,7 +251,7 @@ def test_a_hostile_input_is_refused_or_kept_as_text(folder: Path, text: str, sai
         ("nn: 7\n", "Did you mean 'n'"),
         ("- 1\n", "must be a mapping"),
         ("n: !!python/object:os.system x\n", "A tag"),
-        ("n: [\n", "This is not YAML"),
+        ("n: [\n", "is not closed"),
         (None, "cannot be read"),
     ],
 )
@@ -488,7 +488,7 @@ def test_progress_ends_with_a_line_that_equals_the_store(folder: Path) -> None:
 
 
 def test_progress_lives_on_a_terminal(folder: Path) -> None:
-    """On a terminal a line is rewritten while it runs, and no plain line follows."""
+    """On a terminal a board is drawn anew while it runs, and no plain line follows."""
     ours, theirs = pty.openpty()
     (folder / "short.yaml").write_text(SLOW.partition("  t4:")[0])
     words = [sys.executable, "-m", "bmad_nb", "run", "short.yaml", "--show-progress"]
@@ -501,7 +501,8 @@ def test_progress_lives_on_a_terminal(folder: Path) -> None:
     os.close(ours)
     assert 0 == done.returncode, shown
     assert "/4 tasks" in shown
-    assert "\x1b[K" in shown
+    assert "\x1b[?25l" in shown
+    assert "\x1b[?25h" in shown
     assert "tasks done" not in shown
     assert b"\x1b" not in done.stdout
 

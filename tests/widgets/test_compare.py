@@ -70,9 +70,8 @@ def test_the_saved_form_is_the_card(
     comparison: bmad_nb.Comparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a front end there is no widget in the bundle; with one, the card stands under it."""
-    monkeypatch.setenv("BMAD_DISPLAY", "static")
     assert comparison._repr_mimebundle_() == comparison.explore()._repr_mimebundle_()
-    monkeypatch.setenv("BMAD_DISPLAY", "live")
+    monkeypatch.setattr("bmad_nb.widgets.compare.is_live", lambda: True)
     live, _ = comparison.explore()._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in live
     assert comparison._repr_mimebundle_()["text/html"] == live["text/html"]
