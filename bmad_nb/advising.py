@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 from bmad_nb.assigning import Assigner
+from bmad_nb.errors import UsageProblem
 from bmad_nb.planner import Wishes, choosing_of
 from bmad_nb.routers.base import Router
+from bmad_nb.routers.choice import router_of
 from bmad_nb.routers.fastest import Balanced
 from bmad_nb.running import Definition, Running
 from bmad_nb.runs.adaptation import llm_seconds
@@ -27,7 +30,7 @@ class Advising(Running):
         tasks: Sequence[str] = (),
         capabilities: bool = True,
         llms: Mapping[str, str] | None = None,
-        router: Router | None = None,
+        router: Router | str | None = None,
     ) -> Routes:
         """Return which LLM each task would go to and why, and the matrix of skills. Asks nobody.
 
@@ -36,16 +39,18 @@ class Advising(Running):
             tasks: ids; all tasks that ask an LLM if empty.
             capabilities: whether needs and skills count; without them only cost and latency do.
             llms: ids or globs of the definition, and the LLMs that take their place.
-            router: chooses the LLM of every task that does not name exactly one.
+            router: chooses the LLM of every task that does not name exactly one; a name or an
+                object.
 
         Raises:
             DefinitionError: the definition is wrong.
             UnknownName: there is no such task.
         """
         flow = self.workflow_of(workflow)
+        given = None if router is None else router_of(router)
         if not capabilities:
-            flow, router = without_needs(flow), router or Balanced()
-        return routes(flow, self._assigner(flow, llms, router), tasks, capabilities=capabilities)
+            flow, given = without_needs(flow), given or Balanced()
+        return routes(flow, self._assigner(flow, llms, given), tasks, capabilities=capabilities)
 
     def frontier(
         self, workflow: Definition | Run, llms: Sequence[str] = (), *, usd_per_point: float = 0.0
@@ -60,8 +65,13 @@ class Advising(Running):
 
         Raises:
             DefinitionError: the definition is wrong.
-            UsageProblem: nothing is known of the price or the quality of anybody.
+            UsageProblem: nothing is known of the price or the quality of anybody, or a point is
+                worth less than nothing.
         """
+        if not 0 <= usd_per_point < math.inf:
+            raise UsageProblem(
+                f"usd_per_point cannot be {usd_per_point!r}.", hint="Give US dollars, from 0."
+            )
         tokens = tokens_of(workflow) if isinstance(workflow, Run) else {}
         flow = workflow.definition if isinstance(workflow, Run) else self.workflow_of(workflow)
         names = [each.llm_id for spec in llms for each in self.llms(replay=False).choose(spec)]

@@ -13,7 +13,7 @@ from bmad_nb.llms.catalog import Catalog
 from bmad_nb.messages import Scalar
 from bmad_nb.plan_parts import Assignment
 from bmad_nb.render.base import listed
-from bmad_nb.routers.base import Candidate, Choice, Demand, Router
+from bmad_nb.routers.base import Candidate, Choice, Demand, Router, chosen
 from bmad_nb.routers.capability import Capability
 from bmad_nb.routers.cheapest import Cheapest
 from bmad_nb.routers.covering import cover
@@ -132,7 +132,7 @@ class Assigner:
                 return pinned
             found, settings = self._candidates(route, task)
             router = self._router(route, found)
-            choice = router.choose(self._demand(task_id, task, route), found)
+            choice = chosen(router, self._demand(task_id, task, route), found)
         except (UnknownName, UsageProblem, Unroutable) as error:
             if isinstance(error, Unroutable) and (team := self.team(task_id, task, route)):
                 return self._assignment(team[0], settings, "cover")
@@ -179,7 +179,7 @@ class Assigner:
         """
         router = self._router(self.route(task), candidates)
         demand = dataclasses.replace(self.demand(task_id, task), prompt=prompt)
-        return router.choose(demand, candidates), router.name
+        return chosen(router, demand, candidates), router.name
 
     def demand(self, task_id: str, task: Task) -> Demand:
         """Return what a task wants of an LLM."""
@@ -216,10 +216,10 @@ class Assigner:
         router = self._router(route, found)
         demand = dataclasses.replace(self._demand(task_id, task, route), prompt=prompt)
         try:
-            choice = router.choose(demand, left)
+            choice = chosen(router, demand, left)
         except Unroutable:  # then one that does badly is better than none
             try:
-                choice = router.choose(demand, [each for each, _ in stand])
+                choice = chosen(router, demand, [each for each, _ in stand])
             except Unroutable:  # the plan was made in spite of that
                 return None
         choice = dataclasses.replace(

@@ -51,7 +51,7 @@ class Grading(Home):
                 `code_tests` (runs the answers' code), an object of the `Scorer` protocol such as
                 `bmad_nb.scorers.texts.Semantic(embed)`, or a function of answer and reference.
             reference: what answers are compared with: a text for all, or by case. None takes the
-                references that the result was asked with.
+                references that the result was asked with; cases without one stay unscored.
             task_type: kind of task that something is learned about.
             learn: False where nothing may be learned from it, such as on a test set.
 
@@ -62,7 +62,7 @@ class Grading(Home):
         found = scorer_of(scorer)
         rows = [
             _checked(row, found, _reference(row, reference, found.name), task_type, learn=learn)
-            for row in _answered(result)
+            for row in _referred(_answered(result), reference)
         ]
         return self._kept(result, rows, ())
 
@@ -323,6 +323,13 @@ def _row_of(result: Result, label: str, case: str) -> CallRow:
         said = f"{case}: {label}" if case else label
         raise UnknownName("answer", said, [f"{c}: {at}" if c else at for c, at in known])
     return known[case, label]
+
+
+def _referred(rows: Sequence[CallRow], given: Any) -> Sequence[CallRow]:
+    """Return the answers that have something to be compared with; all where none has."""
+    if given is not None:
+        return rows
+    return [row for row in rows if row.reference is not None] or rows
 
 
 def _reference(row: CallRow, given: str | Mapping[str, str] | None, scorer: str) -> str:

@@ -237,8 +237,16 @@ def _reference(
     if reference is None:
         return None
     if reference in case.values:
-        return as_text(case.values[reference])
+        value = case.values[reference]
+        return None if _is_missing(value) else as_text(value)
     return str(reference) if holes is None else fill(str(reference), holes)
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a cell of a table says that nothing is known: None, NaN, NaT or NA."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, float) and math.isnan(value)
 
 
 def request(

@@ -19,6 +19,7 @@ from bmad_nb.grading import Grading
 from bmad_nb.plan import Plan, judges_of
 from bmad_nb.planner import Wishes, make_plan
 from bmad_nb.routers.base import Router
+from bmad_nb.routers.choice import router_of
 from bmad_nb.runs.adaptation import llm_seconds, order_of
 from bmad_nb.runs.background import BackgroundRun
 from bmad_nb.runs.execution import Execution
@@ -61,7 +62,7 @@ class Running(Grading):
         *,
         llms: Mapping[str, str] | None = None,
         strategy: str | None = None,
-        router: Router | None = None,
+        router: Router | str | None = None,
         allow_python: bool = False,
         replay: bool = False,
     ) -> Planned:
@@ -74,7 +75,8 @@ class Running(Grading):
             UsageProblem: an argument is.
         """
         flow = self.workflow_of(workflow)
-        wishes = Wishes(inputs or {}, strategy, llms or {}, router, allow_python=allow_python)
+        given = None if router is None else router_of(router)
+        wishes = Wishes(inputs or {}, strategy, llms or {}, given, allow_python=allow_python)
         made = self.planned(flow, wishes, replay=replay)
         return self.shown(flow, made, command=f"%bmad run {flow.id}", inputs=inputs or {})
 
@@ -85,7 +87,7 @@ class Running(Grading):
         *,
         llms: Mapping[str, str] | None = None,
         strategy: str | None = None,
-        router: Router | None = None,
+        router: Router | str | None = None,
         budget_usd: float | str | Decimal | None = None,
         resume: Literal["auto", "never"] = "auto",
         allow_python: bool = False,
@@ -100,7 +102,8 @@ class Running(Grading):
             llms: ids or globs of the definition, and the LLMs that take their place.
             strategy: `sequential`, `parallel`, `adaptive` or `collaborative`, over what the
                 definition says.
-            router: chooses the LLM of every task that does not name exactly one.
+            router: chooses the LLM of every task that does not name exactly one; a name, such as
+                `cheapest`, or an object with `name` and `choose`.
             budget_usd: hard limit in US dollars, over what the definition says.
             resume: `never` begins anew although an equal run was stopped.
             allow_python: lets a file's `python` tasks import and call what they name.
@@ -114,7 +117,8 @@ class Running(Grading):
             RunFailed: a task failed; `result` is the run.
             RunPaused: interrupted, or stopped by a limit; what is finished is kept.
         """
-        wishes = Wishes(inputs or {}, strategy, llms or {}, router, allow_python=allow_python)
+        given = None if router is None else router_of(router)
+        wishes = Wishes(inputs or {}, strategy, llms or {}, given, allow_python=allow_python)
         execution = self.prepared(
             self.workflow_of(workflow),
             wishes,

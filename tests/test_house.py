@@ -423,6 +423,12 @@ def test_the_import_is_light() -> None:
     assert [] == loaded(extension)
 
 
+def test_verbs_calculate_nothing_until_they_must() -> None:
+    """All verbs and a workspace are there without numpy, pandas, scipy or plotly."""
+    script = "import bmad_nb, bmad_nb.verbs.tree\nbmad_nb.Workspace"
+    assert not {"numpy", "pandas", "scipy", "plotly"} & set(loaded(script))
+
+
 def test_a_heavy_import_is_found() -> None:
     """Planted: the workspace needs pydantic, and that is seen."""
     assert "pydantic" in loaded("import bmad_nb\nbmad_nb.Workspace")

@@ -54,6 +54,8 @@ def test_record_as_a_cell(ws: Workspace) -> None:
         ("record --over cases", UsageProblem, "needs LLMs"),
         ("record -m sim/careful", UsageProblem, "needs cases"),
         ("record --over case -m sim/careful", UnknownName, "cases"),
+        ("record --runs all -m sim/careful", UsageProblem, "asks nobody"),
+        ("record --over cases -m sim/careful --save a.txt", UsageProblem, "a.txt is no table"),
         ("route dem", UnknownName, "demo"),
         ("route demo --tasks ad", UnknownName, "add"),
         ("route demo --llms x", UsageProblem, "Write --llms old"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from statistics import fmean
@@ -136,7 +138,8 @@ def experiment(
         raise UsageProblem(f"repeats cannot be {repeats!r}.", hint="Give a number from 1.")
     given = grid.cases_of(cases)
     marking = score or _against(reference, scorer_of(scorer), given)
-    lab = _Lab(space, workflow, dict(llms or {}), strategy, budget_usd)
+    known = {name: _identity(router) for name, router in named.items()}
+    lab = _Lab(space, workflow, dict(llms or {}), strategy, budget_usd, known)
     rows = []
     for repeat in range(repeats):
         for case in given:
@@ -168,6 +171,8 @@ class _Lab:
     llms: Mapping[str, str]
     strategy: str | None
     budget_usd: Any
+    identities: Mapping[str, str]
+    """What each router was when the experiment began; one that counts changes as it chooses."""
     spent: dict[bool, Decimal] = dataclasses.field(
         default_factory=lambda: {True: Decimal(0), False: Decimal(0)}
     )
@@ -181,7 +186,7 @@ class _Lab:
             flow, Wishes(inputs, self.strategy, self.llms, router), self._left(), "never",
             fresh=repeat > 0,
         )  # fmt: skip
-        token = fingerprint([name, _identity(router), repeat, self.strategy, dict(self.llms)])
+        token = fingerprint([name, self.identities[name], repeat, self.strategy, dict(self.llms)])
         run = self._earlier(execution, token)
         if run is None:
             execution.note(experiment=token)
@@ -219,8 +224,14 @@ class _Lab:
 
 
 def _identity(router: Router) -> str:
-    """Return what a router is: one that is changed in its cell is another."""
-    return source_hash(type(router).choose)
+    """Return what a router is: one with other code or other settings is another.
+
+    Runs of another are not taken for its own; answers to equal requests are, and cost nothing.
+    """
+    parts = [source_hash(router.choose)]  # with the object's fields
+    for family in type(router).__mro__[:-1]:
+        parts += [source_hash(each) for each in vars(family).values() if inspect.isfunction(each)]
+    return fingerprint(parts)
 
 
 def _against(reference: str, scorer: Scorer, cases: Sequence[grid.Case]) -> Scoring:
@@ -241,10 +252,10 @@ def _against(reference: str, scorer: Scorer, cases: Sequence[grid.Case]) -> Scor
 def _marked(score: Scoring, run: Run, case: Mapping[str, Any]) -> float:
     if run.status != "completed":
         return 0.0
-    value = float(score(run, case))
-    if not 0 <= value <= 1:
+    value = score(run, case)
+    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
         raise UsageProblem(f"The score of run {run.id} is {value!r}.", hint="Give one in [0, 1].")
-    return value
+    return float(value)
 
 
 def _row(run: Run, router: str, case: str, repeat: int, score: float) -> dict[str, Any]:

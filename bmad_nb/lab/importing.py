@@ -44,6 +44,8 @@ def read(
     if isinstance(source, pd.DataFrame):
         table, name = source, dataset or "imported"
     else:
+        if not isinstance(source, str | Path):
+            raise UsageProblem(f"lab.read takes a file or a DataFrame, no {type(source).__name__}.")
         path = Path(source)
         both = files.pair(path)
         if both is not None and layout in {"auto", "ours"}:
@@ -53,7 +55,16 @@ def read(
         name = dataset or path.name.partition(".")[0]
         table = files.read(path, foreign=True)
     kind = _layout(table) if layout == "auto" else layout
-    return _READERS[kind](table, name)
+    try:
+        made = _READERS[kind](table, name)
+    except (ValueError, TypeError) as error:
+        raise UsageProblem(f"{name} is no table like {kind}'s: {str(error)[:200]}.") from None
+    if made.calls.empty:
+        raise UsageProblem(
+            f"{name} has no answer of any LLM.",
+            hint="An LLM has a column of scores of its own name: see help(lab.read).",
+        )
+    return made
 
 
 def _layout(table: pd.DataFrame) -> str:
@@ -137,6 +148,8 @@ def llmrouter(table: pd.DataFrame, dataset: str) -> Recording:
     ground_truth, response, input_tokens, output_tokens, response_time` in seconds, `cost`.
     """
     _need(table, "LLMRouter", sorted(_LONG))
+    if table["model_name"].isna().any():
+        raise UsageProblem("A row of the table does not say which LLM it is of (model_name).")
     key = ["task_name", "query"] if "task_name" in table else ["query"]
     first = table.drop_duplicates(key)
     ids = _ids(first["query"])

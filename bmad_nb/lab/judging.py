@@ -300,7 +300,7 @@ def _curve(
     """
     rows = np.arange(len(play.llm))
     steps = len(play.settings)
-    values = np.empty((len(rows), 3 * steps), dtype=np.float32)
+    values = np.empty((len(rows), 3 * steps))
     for step in range(steps):
         llm = play.swept[step]
         values[:, step] = judged.cost_usd[rows, llm]

@@ -18,6 +18,7 @@ from bmad_nb.routers.texts import Prompts
 
 TYPES = ("type", "task_type", "subset")
 """Columns of queries that say the kind of task; the first that is there counts."""
+INVENTED = "Simulated LLMs: this shows how it works, not how good anybody is."
 IMPUTED = 0.5
 """Share of an LLM's calls whose cost must be known before its mean stands for the others."""
 
@@ -84,7 +85,14 @@ def read(
     latency = _filled(calls, "latency_s", flat, shape) if "latency_s" in calls.columns else None
     questions = Questions(_prompts(queries), _types(queries), tuple(wanted))
     said = _answers(calls, flat, shape) if answers else None
-    cost, notes = _imputed(cost, wanted)
+    made = np.zeros(len(ids) * len(wanted), dtype=np.bool_)
+    made[flat] = True
+    cost, notes = _imputed(cost, made.reshape(shape), wanted)
+    if "simulated" in calls.columns and calls["simulated"].isin([True, "True"]).any():
+        notes = (*notes, INVENTED)
+    if bare := sum(not each for each in questions.prompts):
+        why = "no router can tell them apart, and random sends all of them to one LLM."
+        notes = (*notes, f"{bare:,} queries have no prompt: {why}")
     return Recorded(ids, Outcomes(questions, score, cost, latency, said), notes)
 
 
@@ -141,19 +149,21 @@ def _answers(
 
 
 def _imputed(
-    cost: NDArray[np.float64], llms: Sequence[str]
+    cost: NDArray[np.float64], made: NDArray[np.bool_], llms: Sequence[str]
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return costs with the mean of an LLM where one of its calls has none."""
+    """Return costs with the mean of an LLM where one of its calls has none, or was never made.
+
+    A history in which each query met one LLM knows the costs of all of them.
+    """
     known = ~np.isnan(cost)
     if known.all() or not len(cost):
         return cost, ()
-    share = known.mean(axis=0)
+    share = known.sum(axis=0) / np.maximum(1, made.sum(axis=0))
     if share.min() < IMPUTED:
         free = [llm for llm, each in zip(llms, share, strict=True) if each < IMPUTED]
         few = f"{len(free)} of {len(llms)} LLMs" if len(free) < len(llms) else "any LLM"
         return np.full_like(cost, np.nan), (f"Costs are left out: they are unknown for {few}.",)
     mean = np.where(known, cost, 0).sum(axis=0) / known.sum(axis=0)
-    many = int((~known).sum())
-    return np.where(known, cost, mean), (
-        f"{many:,} calls without a cost count with the mean cost of their LLM.",
-    )
+    many = int((made & ~known).sum())
+    note = f"{many:,} calls without a cost count with the mean cost of their LLM."
+    return np.where(known, cost, mean), (note,) * (many > 0)

@@ -62,7 +62,7 @@ class Recording(NamedTuple):
         groups = self.calls.groupby("model", sort=True)
         return pd.DataFrame(
             {
-                "answers": groups["query_id"].count(),
+                "answers": _answers(self.calls).groupby(self.calls["model"]).sum(),
                 "scored": groups["score"].count(),
                 "score": groups["score"].mean(),
                 "cost_usd": groups["cost_usd"].mean(),
@@ -80,6 +80,12 @@ class Recording(NamedTuple):
             said += ", all simulated" if every else ", in part simulated"
         table = self.summary.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep=NONE)
         return f"{said}\n{table}"
+
+
+def _answers(calls: pd.DataFrame) -> pd.Series[int]:
+    """Return 1 for each call that was answered; a public table may have nothing but its score."""
+    kept = [name for name in ("response", "answer", "score") if name in calls]
+    return calls[kept].notna().any(axis=1).astype("int64")
 
 
 def record(
@@ -120,6 +126,8 @@ def record(
     for name in _OURS & options.keys():
         raise UsageProblem(f"record does not take {name} here.", hint="See help(lab.record).")
     cases = _cases(prompts, reference)
+    if template == _TEMPLATE and "prompt" in cases:
+        _asked(cases["prompt"])
     right = "reference" if cases["reference"].notna().any() else None
     space = ws or default_workspace()
     result = space.compare(
@@ -246,22 +254,45 @@ def _cases(prompts: Any, reference: Any) -> pd.DataFrame:
         if any(isinstance(each, Mapping) for each in texts):
             cases = pd.DataFrame(texts)
         else:
+            _asked(pd.Series(texts, dtype=object))
             cases = pd.DataFrame({"prompt": [str(each) for each in texts]})
     if cases.empty:
         raise UsageProblem("There is no prompt to record.", hint="Give a list, or a DataFrame.")
+    given: Any = cases["reference"] if "reference" in cases else [None] * len(cases)
     if isinstance(reference, str):
         if reference not in cases:
             raise UsageProblem(
                 f"The prompts have no column {reference!r}.",
                 hint=f"They have: {', '.join(map(str, cases.columns))}.",
             )
-        return cases.assign(reference=cases[reference])
-    if reference is not None:
-        given = list(reference)
-        if len(given) != len(cases):
-            raise UsageProblem(f"There are {len(given)} references for {len(cases)} prompts.")
-        return cases.assign(reference=given)
-    return cases if "reference" in cases else cases.assign(reference=None)
+        given = cases[reference]
+    elif reference is not None:
+        given = reference
+    right = [None if _is_nothing(each) else each for each in given]
+    if len(right) != len(cases):
+        raise UsageProblem(f"There are {len(right)} references for {len(cases)} prompts.")
+    return cases.assign(reference=pd.Series(right, index=cases.index, dtype=object))
+
+
+def _is_nothing(value: Any) -> bool:
+    """Return whether a cell says nothing: it is missing, or a text without a character."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+def _asked(prompts: pd.Series[Any]) -> None:
+    """Refuse rows without a prompt, before anybody is paid to answer `nan`.
+
+    Raises:
+        UsageProblem: it names the first one.
+    """
+    for place, each in enumerate(prompts):
+        if _is_nothing(each):
+            raise UsageProblem(
+                f"Row {place} of the prompts, counted from 0, has no prompt.",
+                hint="Fill it, or drop it: cases.dropna(subset='prompt').",
+            )
 
 
 def _ids(texts: Sequence[str], own: Sequence[Any]) -> list[str]:

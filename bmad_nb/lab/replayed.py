@@ -215,23 +215,6 @@ class Replay:
 
     # --- comparisons ----------------------------------------------------------------------------
 
-    def plot(self) -> Chart:
-        """Return quality against cost as a plotly figure: routers, single LLMs and their hull."""
-        from bmad_nb.charts.routing import routing
-
-        outcomes = self._recorded.outcomes
-        count = len(self._recorded.ids)
-        calls = pd.DataFrame(
-            {
-                "query_id": np.repeat(self._recorded.ids, len(self.llms)),
-                "model": list(self.llms) * count,
-                "score": outcomes.score.ravel(),
-                "cost_usd": outcomes.cost_usd.ravel(),
-            }
-        )
-        routers = self.routers.assign(queries=count)
-        return routing(calls.dropna(subset="score"), routers, notes=self.notes)
-
     def difference(self, router: str, against: str, metric: str = "quality") -> Difference:
         """Return how far one router is above another in a metric, paired over the queries.
 
@@ -265,6 +248,7 @@ class Replay:
         if metric == "quality":
             drawn, value = best.draws["gain"], best.known["gain"]
         low, high = metrics.interval(drawn, 1 - 0.05 / many)
+        value = round(value, 12) + 0.0  # no minus in front of a nothing
         level = "" if many == 1 else f" ({100 * (1 - 0.05 / many):.3g} %, best of {many} chosen)"
         title = {"aiq": "AIQ", "apgr": "APGR", "quality": "quality"}[metric]
         said = (
@@ -303,6 +287,26 @@ class Replay:
         if metric == "quality" and np.all((score < BINARY) | (score > 1 - BINARY)):
             return metrics.wilson(each.known[metric], len(score))
         return each.interval(metric)
+
+    def plot(self) -> Chart:
+        """Return quality against cost of routers and single LLMs, with intervals and the hull.
+
+        Routers are where their own choice puts them; `.frontier` has their other trade-offs.
+        Where no cost is known there are no points, and all stands in the table below.
+        """
+        from bmad_nb.charts.routing import routing
+
+        found = self._recorded.outcomes
+        frames = [
+            pd.DataFrame(
+                {"query_id": self._recorded.ids, "model": llm, "score": found.score[:, place],
+                 "cost_usd": found.cost_usd[:, place]}
+            )
+            for place, llm in enumerate(self.llms)
+        ]  # fmt: skip
+        return routing(
+            pd.concat(frames), self.routers, title=self.verdict, notes=self._recorded.notes
+        )
 
     # --- how it looks ---------------------------------------------------------------------------
 

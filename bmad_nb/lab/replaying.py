@@ -73,6 +73,10 @@ def replay(
                 hint="Give more queries, or train=(queries, calls).",
             )
     else:
+        if not isinstance(train, tuple) or len(train) != 2:
+            raise UsageProblem(
+                f"train is a {type(train).__name__}.", hint="Give train=(queries, calls)."
+            )
         past = read(*train, list(judged.outcomes.questions.llms), answers=sees)
         parts = [judging.Fold(past.outcomes, np.arange(len(judged.ids)))]
         notes += past.notes
@@ -82,6 +86,9 @@ def replay(
     base = judging.baseline(judged.outcomes, known.best, cheap, boot)
     plays = judging.played(chosen, judged.outcomes, parts, steps)
     found = [judging.measured(each, judged.outcomes, base, boot) for each in plays]
+    if cheap is None:
+        first = judged.outcomes.questions.llms[0]
+        notes.append(f"Nobody's cost is known: the router cheapest takes the first LLM, {first}.")
     notes += [note for each in plays for note in each.notes]
     how = f"{len(parts)}-fold cross-validation" if train is None else "learned from other queries"
     return Replay(judged, plays, found, base, how=how, notes=tuple(dict.fromkeys(notes)))

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from bmad_nb import prompts
 from bmad_nb.answers.canonical import KINDS, Kind, canonical, kind_of
 from bmad_nb.answers.extracting import final_answer
-from bmad_nb.consensus.medoid import medoid
 from bmad_nb.messages import Message
 from bmad_nb.patterns.base import Part, Reply
 from bmad_nb.plan import Step
@@ -138,6 +137,8 @@ def _unfenced(text: str) -> str:
 
 def _prose(texts: Mapping[str, str], names: Sequence[str]) -> Ballot:
     """Return long texts as votes for the groups of like ones that they are in."""
+    from bmad_nb.consensus.medoid import medoid  # numpy, which a single answer does not need
+
     found = medoid(texts)
     votes: dict[str, str | None] = dict.fromkeys(names)
     shown = {}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bmad_nb.render.base import DIM, LINE, MINUS, NONE, Html, plain, signed, tag
+from bmad_nb.render.base import DIM, LINE, MINUS, NONE, Html, counted, plain, signed, tag
 from bmad_nb.render.parts import card, cell, header, line, table
 from bmad_nb.render.svg import Mark, Scatter, cost_axis, scatter_html, value_axis
 from bmad_nb.render.text import table_text
@@ -95,7 +95,7 @@ def replay_html(view: ReplayView) -> Html:
     return card(
         f"Replay of {len(view.rows)} routers",
         header(
-            f"routing lab \u00b7 {len(view.llms)} LLMs \u00b7 {len(view.rows)} routers",
+            f"routing lab \u00b7 {counted(len(view.llms), 'LLM')} \u00b7 {len(view.rows)} routers",
             f"{view.queries:,} queries, {view.how}", view.verdict, (),
         ),
         picture,
@@ -106,8 +106,8 @@ def replay_html(view: ReplayView) -> Html:
 
 def _origin(view: ReplayView) -> str:
     return (
-        f"routing lab  {len(view.llms)} LLMs, {len(view.rows)} routers, {view.queries:,} queries, "
-        f"{view.how}"
+        f"routing lab  {counted(len(view.llms), 'LLM')}, {len(view.rows)} routers, "
+        f"{view.queries:,} queries, {view.how}"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
-from bmad_nb.errors import Unroutable
+from bmad_nb.errors import Unroutable, UsageProblem
 from bmad_nb.llms.base import Card
 from bmad_nb.messages import Price
 
@@ -86,6 +86,27 @@ class Router(Protocol):
             Unroutable: no candidate passes the hard filters.
         """
         ...
+
+
+def chosen(router: Router, demand: Demand, candidates: Sequence[Candidate]) -> Choice:
+    """Return what a router chooses; it may be anybody's, so it is looked at.
+
+    Raises:
+        Unroutable: no candidate passes the hard filters.
+        UsageProblem: it returned no choice, or chose none of the candidates.
+    """
+    choice = router.choose(demand, candidates)
+    if not isinstance(choice, Choice):
+        raise UsageProblem(
+            f"choose of the router {router.name!r} returned a {type(choice).__name__}.",
+            hint="Return a bmad_nb.Choice(llm, reason).",
+        )
+    if all(choice.llm != each.card.id for each in candidates):
+        raise UsageProblem(
+            f"The router {router.name!r} chose {choice.llm!r}, which is no candidate.",
+            hint=f"It may choose: {', '.join(each.card.id for each in candidates[:12])}.",
+        )
+    return choice
 
 
 def obstacle(demand: Demand, candidate: Candidate) -> str:

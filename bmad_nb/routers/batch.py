@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bmad_nb.errors import UsageProblem
 from bmad_nb.llms.base import Card
-from bmad_nb.routers.base import Candidate, Choice, Demand, Router, passing
+from bmad_nb.routers.base import Candidate, Choice, Demand, Router, chosen, passing
 from bmad_nb.routers.outcomes import Outcomes, Picks, Questions
 
 PLACES = 9
@@ -127,9 +127,19 @@ def _priced(candidate: Candidate) -> Card:
 
 
 def fitted(router: Any, outcomes: Outcomes) -> Any:
-    """Return a router that learned from outcomes; one that does not learn as it is."""
+    """Return a router that learned from outcomes; one that does not learn as it is.
+
+    Raises:
+        UsageProblem: its `fit` returned no router.
+    """
     own = getattr(router, "fit", None)
-    return router if own is None else own(outcomes)
+    found = router if own is None else own(outcomes)
+    if not callable(getattr(found, "choose", None)) and not hasattr(found, "choose_many"):
+        raise UsageProblem(
+            f"fit of the router {router.name!r} returned a {type(found).__name__}, no router.",
+            hint="fit(outcomes) returns the fitted router, often self.",
+        )
+    return found
 
 
 def many(router: Router, questions: Questions, seen: Outcomes | None = None) -> Picks:
@@ -151,19 +161,14 @@ def many(router: Router, questions: Questions, seen: Outcomes | None = None) -> 
     places = {llm: place for place, llm in enumerate(questions.llms)}
     blind = getattr(router, "is_blind", False)
     known: dict[str, Choice] = {}
-    chosen = []
+    picked = []
     for row in range(len(questions)):
         kind = questions.types[row]
         if not blind or kind not in known:
             demand = Demand(f"row {row}", kind, prompt=questions.prompts[row])
-            known[kind] = router.choose(demand, candidates)
-        choice = known[kind]
-        if choice.llm not in places:
-            raise UsageProblem(
-                f"The router {router.name!r} chose {choice.llm!r}, which is not here."
-            )
-        chosen.append(choice)
-    return _picked(chosen, places)
+            known[kind] = chosen(router, demand, candidates)
+        picked.append(known[kind])
+    return _picked(picked, places)
 
 
 def _picked(chosen: Sequence[Choice], places: dict[str, int]) -> Picks:

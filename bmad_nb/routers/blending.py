@@ -90,6 +90,8 @@ class Blend:
 
     def predict(self, view: View) -> Floats:
         """Return the expected scores; shape (questions, LLMs)."""
+        if not len(self.weights):  # one question was too few to hold any out
+            return np.tile(self._means, (len(view), 1))
         every: list[Floats] = []
         for each, many, used in zip(self._predictors, self._variants, self._used, strict=True):
             if used:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from bmad_nb.messages import Price
 from bmad_nb.routers.base import Candidate, Choice, Demand, passing
 
+_UNKNOWN = "price unknown"
 _OUTPUT_SHARE = 3
 """Tokens of input for each token of output, as an ordinary prompt and its answer have them."""
 
@@ -31,9 +32,16 @@ class Cheapest:
         paid = all(each.price is None for each in found)
         ranked = sorted(found, key=_paid if paid else _listed)
         said = _said_paid if paid else _said
-        others = tuple((each.card.id, f"dearer: {said(each)}") for each in ranked[1:])
+        others = tuple((each.card.id, _against(said(each))) for each in ranked[1:])
+        if paid and ranked[0].usd is None:
+            reason = f"the first of {len(found)} that can do it: nobody's price is known"
+            return Choice(ranked[0].card.id, reason, (*rejected, *others))
         reason = f"the cheapest of {len(found)} that can do it: {said(ranked[0])}"
         return Choice(ranked[0].card.id, reason, (*rejected, *others))
+
+
+def _against(said: str) -> str:
+    return said if said == _UNKNOWN else f"dearer: {said}"
 
 
 def _blended(price: Price | None) -> Decimal:
@@ -53,11 +61,11 @@ def _paid(candidate: Candidate) -> tuple[bool, float]:
 
 
 def _said_paid(candidate: Candidate) -> str:
-    return "price unknown" if candidate.usd is None else f"${candidate.usd:.2g} a call so far"
+    return _UNKNOWN if candidate.usd is None else f"${candidate.usd:.2g} a call so far"
 
 
 def _said(candidate: Candidate) -> str:
     price = candidate.price
     if price is None:
-        return "price unknown"
+        return _UNKNOWN
     return "free" if not _blended(price) else f"${_blended(price):.4g} per million tokens"

@@ -6,6 +6,7 @@ seen it, leaves zero out.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,11 @@ class Shown:
     @property
     def said(self) -> str:
         """One sentence."""
+        if math.isinf(self.high):
+            return (
+                f"its history has a score of every LLM for {self.questions} of {LEAST} questions "
+                f"that are the least to show anything"
+            )
         verdict = "shown" if self.holds else "no difference shown"
         bar = "the best single LLM" if self.metric == "quality" else "the Zero router"
         return (
@@ -64,7 +70,9 @@ def gain(outcomes: Outcomes, expected: Floats, usd: Floats, seed: int = 0) -> Sh
     known = not np.isnan(outcomes.cost_usd[full]).any() and bool(full.any())
     metric = "APGR" if outcomes.score.shape[1] == 2 else "AIQ" if known else "quality"
     rows = np.flatnonzero(full)
-    if len(rows) < LEAST or outcomes.score.shape[1] < 2:
+    if outcomes.score.shape[1] < 2:
+        return Shown(metric, 0.0, 0.0, 0.0, len(rows))
+    if len(rows) < LEAST:
         return Shown(metric, 0.0, float("-inf"), float("inf"), len(rows))
     part = outcomes.take(rows)
     strong, cheap = part.best, part.cheapest if known else None

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+SLACK = 1e-9
+"""Share of a cost below which two costs are the same: sums of the same numbers differ by less."""
 
 
 def hull(cost: Floats, quality: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
@@ -51,7 +53,7 @@ def hull(cost: Floats, quality: Floats) -> tuple[Floats, Floats, NDArray[np.intp
 def height(x: Floats, cost: Floats, quality: Floats) -> Floats:
     """Return the height of a hull with these corners; 0 where it is too cheap to be had."""
     found = np.interp(x, cost, quality)
-    return np.asarray(np.where(x < cost[0] - 1e-15, 0.0, found))
+    return np.asarray(np.where(x < cost[0] * (1 - SLACK), 0.0, found))
 
 
 def area(cost: Floats, quality: Floats, low: float, high: float) -> float:
@@ -64,8 +66,8 @@ def area(cost: Floats, quality: Floats, low: float, high: float) -> float:
     0.5
     """
     x, y, _ = hull(cost, quality)
-    if high <= low:
-        return float(height(np.array([low]), x, y)[0])
+    if high - low <= SLACK * high:
+        return float(height(np.array([high]), x, y)[0])
     start = max(low, float(x[0]))
     if start >= high:
         return 0.0

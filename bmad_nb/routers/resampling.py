@@ -54,13 +54,21 @@ class Bootstrap:
         return sums.sum(axis=0) / self.many, (self._weights @ sums) / self._sizes[:, None]
 
 
+DUST = 1e-12
+"""What is nearer to 0 is 0: sums of the same numbers differ by less, and that is no difference."""
+
+
 def interval(draws: Floats, level: float = 0.95) -> tuple[float, float]:
     """Return the percentile interval of the draws of a bootstrap; NaN where too few are numbers."""
     known = draws[~np.isnan(draws)]
     if len(known) < max(1, 0.5 * len(draws)):
         return math.nan, math.nan
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return _cleaned(float(low)), _cleaned(float(high))
+
+
+def _cleaned(value: float) -> float:
+    return 0.0 if abs(value) < DUST else value
 
 
 def unbiased(value: float, draws: Floats) -> Floats:

@@ -44,8 +44,17 @@ def record(  # noqa: PLR0917  (click passes them by name)
     out: str | None, as_json: bool, prompt: tuple[str, ...], **options: Any,
 ) -> Any:  # fmt: skip
     """Record your own prompts x LLMs x scores; what is stored is not paid again."""
+    if save is not None:
+        from bmad_nb.lab.files import ending_of
+
+        ending_of(Path(save))  # before anything is paid
     if runs is not None:
         without_body(front)
+        if models or over is not None or prompt:
+            raise UsageProblem(
+                "--runs takes stored answers, and asks nobody.",
+                hint="Leave out -m, --over and the prompt.",
+            )
         ids = [] if runs == "all" else [each.strip() for each in runs.split(",") if each.strip()]
         made = lab.record_of(*ids, ws=front.workspace)
     else:

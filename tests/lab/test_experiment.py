@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bmad_nb import lab, parse
-from bmad_nb.errors import RunPaused, UnknownName, UsageProblem
+from bmad_nb.errors import BmadError, RunPaused, UnknownName, UsageProblem
 from bmad_nb.messages import Completion, Price, Usage
 from bmad_nb.routers.base import Choice
 from bmad_nb.workspace import Workspace
@@ -140,3 +140,71 @@ def test_what_is_no_experiment(
     with pytest.raises(error, match=said):
         lab.experiment(FLOW, CASES, ws=ws, **arguments)
     assert ws.runs().empty
+
+
+class Named:
+    name = "named"
+
+    def __init__(self, llm: str, *, bare: bool = False) -> None:
+        self.llm, self.bare = llm, bare
+
+    def choose(self, demand: Any, candidates: Any) -> Any:
+        return self.llm if self.bare else Choice(self.llm, "it was set")
+
+
+def test_a_router_with_another_setting_is_another(ws: Workspace) -> None:
+    """Runs of a router are not taken for those of one with its name that is set otherwise."""
+    add(ws)
+    right = lab.experiment(FLOW, CASES[:4], [Named("own/good")], ws=ws)
+    wrong = lab.experiment(FLOW, CASES[:4], [Named("own/cheap")], ws=ws)
+    again = lab.experiment(FLOW, CASES[:4], [Named("own/good")], ws=ws)
+
+    assert ([1.0] * 4, [1.0, 1.0, 0.0, 0.0]) == (
+        list(right.runs["score"]),
+        list(wrong.runs["score"]),
+    )
+    assert list(right.runs["run_id"]) == list(again.runs["run_id"])
+
+
+def test_a_router_that_counts_is_found_again(ws: Workspace) -> None:
+    """A router that changes as it chooses is what it was when the experiment began."""
+    asked = add(ws)
+    first = lab.experiment(FLOW, CASES[:4], ["round-robin"], ws=ws)
+    many = len(asked)
+    again = lab.experiment(FLOW, CASES[:4], ["round-robin"], ws=ws)
+
+    assert many == len(asked)
+    assert list(first.runs["run_id"]) == list(again.runs["run_id"])
+
+
+@pytest.mark.parametrize(
+    ("router", "said"),
+    [
+        (Named("own/good", bare=True), "returned a str"),
+        (Named("sim/hasty"), "which is no candidate"),
+        (3, "int is no router"),
+        ("cheapst", "Did you mean 'cheapest'"),
+    ],
+)
+def test_a_router_that_breaks_the_protocol_sends_nothing(
+    ws: Workspace, router: Any, said: str
+) -> None:
+    """A live run says what an own router did wrong, and asks nobody."""
+    asked = add(ws)
+    with pytest.raises(BmadError, match=said):
+        ws.run(FLOW, {"q": "q0"}, router=router)
+    assert [] == asked
+
+
+def test_a_run_takes_a_router_by_name(ws: Workspace) -> None:
+    """What an experiment takes by name, a run takes too."""
+    asked = add(ws)
+    ws.run(FLOW, {"q": "q0"}, router="cheapest")
+    assert ["cheap q0"] == asked
+
+
+def test_a_score_that_is_none_is_refused(ws: Workspace) -> None:
+    """A scoring function that returns nothing gets one typed error."""
+    add(ws)
+    with pytest.raises(UsageProblem, match="is None"):
+        lab.experiment(FLOW, CASES[:1], ["cheapest"], score=lambda run, case: None, ws=ws)  # type: ignore[arg-type,return-value]

@@ -55,7 +55,9 @@ def test_own_prompts_become_two_tables(ws: Workspace) -> None:
     assert 6 == len(calls)
     assert set(queries["query_id"]) == set(calls["query_id"])
     careful = calls[calls["model"] == "sim/careful"]
-    assert 1.0 == careful["score"].mean()
+    right = dict(zip(queries["query_id"], queries["reference"], strict=True))
+    by_hand = [float(right[row.query_id] in row.response.split()) for row in careful.itertuples()]
+    assert by_hand == list(careful["score"])
     assert careful["cost_usd"].gt(0).all()
     assert calls["simulated"].all()
 
@@ -389,3 +391,60 @@ def test_the_pinned_table_is_the_one_of_the_design() -> None:
     assert table.sha256.startswith("1f38ed03db354a02")
     assert table.base_url.startswith("https://")
     assert "0b64fdafe049e596a3f5657c219329f24af24198" in table.path
+
+
+# --- what is missing ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scorer", [None, "exact"])
+def test_without_a_right_answer_there_is_no_score(ws: Workspace, scorer: str | None) -> None:
+    """A row whose right answer is missing stays unscored; the others are scored."""
+    cases = pd.DataFrame({"prompt": ["17 * 23", "4 + 5", "1 + 1"], "right": ["391", None, " "]})
+    made = lab.record(cases, "sim/calculator", reference="right", scorer=scorer, ws=ws)
+
+    assert ["391", None, None] == made.queries["reference"].astype(object).where(
+        made.queries["reference"].notna(), None
+    ).tolist()
+    assert [False, True, True] == made.calls["score"].isna().tolist()
+    assert (3, 1) == tuple(made.summary[["answers", "scored"]].loc[0])
+
+
+@pytest.mark.parametrize("prompts", [["1 + 1", None], pd.DataFrame({"prompt": ["1 + 1", None]})])
+def test_a_missing_prompt_is_not_asked(ws: Workspace, prompts: Any) -> None:
+    """Nobody is paid to answer the prompt `nan`."""
+    with pytest.raises(UsageProblem, match="Row 1 of the prompts"):
+        lab.record(prompts, "sim/calculator", ws=ws)
+    assert ws.runs().empty
+
+
+def test_a_failed_call_is_no_answer(ws: Workspace) -> None:
+    """The summary counts answers, not calls."""
+
+    def picky(messages: Any) -> str:
+        if messages[-1].text == "b":
+            raise RuntimeError("no")
+        return "yes"
+
+    ws.add_llm("picky", picky)
+    made = lab.record(["a", "b"], "own/picky", reference=["yes", "yes"], ws=ws)
+    assert (2, 1) == (len(made.calls), int(made.summary["answers"][0]))
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"query": ["q"], "model_name": [None], "performance": [1.0]}, "which LLM"),
+        ({"query": ["q"], "model_name": ["a"], "performance": [1.0], "cost": ["x"]}, "no table"),
+        ({"prompt": ["q"], "a": [1.0], "b|total_cost": [0.1]}, "no answer of any LLM|no column"),
+    ],
+)
+def test_a_foreign_table_that_is_broken(table: dict[str, Any], said: str) -> None:
+    """A table of others that lacks something gets one typed error."""
+    with pytest.raises(UsageProblem, match=said):
+        lab.read(pd.DataFrame(table))
+
+
+def test_what_is_no_table_at_all() -> None:
+    """A number is no file."""
+    with pytest.raises(UsageProblem, match="takes a file or a DataFrame, no int"):
+        lab.read(3)  # type: ignore[arg-type]
