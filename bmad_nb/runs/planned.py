@@ -12,7 +12,7 @@ from bmad_nb.forecast.asked import llms_of
 from bmad_nb.forecast.ranges import Analysis, Range
 from bmad_nb.plan import Plan
 from bmad_nb.plan_parts import RunLimits
-from bmad_nb.render.base import seconds, usd
+from bmad_nb.render.base import counted, seconds, usd
 from bmad_nb.render.run import WorkflowView
 from bmad_nb.runs.drawing import graph_of
 from bmad_nb.workflow.model import Workflow
@@ -102,7 +102,8 @@ class Planned:
             cost += " (simulated)" if invented == {True} else " (in part simulated)"
         guessed = sum("guess" in basis for basis in found.basis.values())
         basis = f", {guessed} of {len(found.basis)} LLM tasks guessed" if guessed else ""
-        estimate = f"{cost} · {_said(found.latency_s, seconds)} · {found.calls} calls{basis}"
+        asked = counted(found.calls, "call")
+        estimate = f"{cost} · {_said(found.latency_s, seconds)} · {asked}{basis}"
         facts = [("estimate", f"{estimate} (80 % range)")]
         if found.most_at_once > 1:
             facts.append(("at a time", f"up to {found.most_at_once} tasks"))
