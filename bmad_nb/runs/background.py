@@ -44,7 +44,7 @@ class Work(Generic[R]):
             if self._outcome.done():
                 raise
             raise UsageProblem(
-                f"It is not done after {timeout_s:g} s: {self.progress.line()}",
+                f"It is not done after {timeout_s:g} s: {self.progress.facts()}",
                 hint="It goes on; wait again.",
             ) from None
 
@@ -132,4 +132,5 @@ class Pending(Work[R]):
         if self._outcome.done():
             error = self._outcome.exception()
             return repr(self._outcome.result()) if error is None else str(error)
-        return f"Run {self.id}: {self.progress.line()}\nNext: {self.name}.wait()"
+        next_ = f"{self.name}.wait()   {self.name}.stop()"
+        return f"Run {self.id}: {self.progress.facts()}\nNext: {next_}"

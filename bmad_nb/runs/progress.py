@@ -90,11 +90,15 @@ class Progress:
             return None
         return (time.monotonic() - self.started) / self.done * (self.total - self.done)
 
-    def line(self, *, over: bool = False) -> str:
-        """Return one line: what is done and running, money, seconds, and who is asked.
+    def line(self) -> str:
+        """Return one line for a cell that waits: how it stands, and what an interrupt does."""
+        return f"{self.facts()} · Interrupt keeps finished answers"
+
+    def facts(self, *, over: bool = False) -> str:
+        """Return what is done and running, money, seconds, and who is asked.
 
         Args:
-            over: nothing runs any more, and nothing is left to interrupt.
+            over: nothing runs any more.
         """
         limit = "" if self.limit_usd is None else f" of ${self.limit_usd:f}"
         parts = [f"{self.done}/{self.total} {self.unit}"]
@@ -104,5 +108,4 @@ class Progress:
             return " · ".join(parts)
         asked = sorted({row.llm for row in list(self.running.values())})
         parts += [", ".join(asked[:3])] if asked and self.unit == "tasks" else []
-        parts += [self.note] if self.note else []
-        return " · ".join([*parts, "Interrupt keeps finished answers"])
+        return " · ".join([*parts, *([self.note] if self.note else [])])

@@ -151,7 +151,7 @@ class LiveCell:
         elif WIDGET in self._last:
             self._show({key: each for key, each in self._last.items() if key != WIDGET})
         elif self._progress is not None:
-            line = self._progress.line(over=True)
+            line = self._progress.facts(over=True)
             self._show({"text/plain": coming_text(line, ()), "text/html": coming_html(line, ())})
         if self.monitor is not None:
             self.monitor.close()
