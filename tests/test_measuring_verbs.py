@@ -21,6 +21,8 @@ import nbformat
 import pandas as pd
 import pytest
 
+from bmad_nb.errors import UsageProblem
+from bmad_nb.export.bundle import bring_in, read_bundle
 from bmad_nb.export.tables import as_csv
 from bmad_nb.store.journal import Store
 from bmad_nb.verbs.base import Front
@@ -419,3 +421,38 @@ def test_the_same_verbs_work_in_a_notebook(
     call(front, ["workflow", "monitor", runs["flow"]])
     assert any("begins: letters" in line for line in said)
     ws.close()
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("run", {"status": "mended"}),
+        ("run", {"started_utc": "yesterday"}),
+        ("run", {"budget_usd": "Infinity"}),
+        ("calls", {"state": "mended"}),
+        ("calls", {"input_tokens": "many"}),
+        ("calls", {"cost_usd": "NaN"}),
+        ("calls", {"cost_usd": "-100"}),
+        ("calls", {"started_utc": "yesterday"}),
+        ("events", {"payload": 5}),
+        ("events", {"seq": -1}),
+        ("events", {"time_utc": "yesterday"}),
+    ],
+)
+def test_an_export_that_was_changed_is_refused(
+    folder: Path, runs: dict[str, str], tmp_path: Path, part: str, change: dict[str, object]
+) -> None:
+    """A value of another type, or beyond its range, is one typed error and leaves the store empty."""
+    file = folder / "sound.json"
+    if not file.exists():
+        done = bmad(folder, "export", runs["flow"], "--format", "json", "--to", file.name)
+        assert 0 == done.returncode, done.stderr
+    whole = json.loads(file.read_text())
+    (whole[part] if part == "run" else whole[part][0]).update(change)
+    (tmp_path / "odd.json").write_text(json.dumps(whole))
+    store = Store(tmp_path / "x.db")
+
+    with pytest.raises(UsageProblem, match="does not hold together"):
+        bring_in(store, read_bundle(tmp_path / "odd.json"))
+    assert [] == store.runs()
+    store.close()

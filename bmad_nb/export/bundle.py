@@ -7,13 +7,16 @@ process that ran it) is left out.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
+import math
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bmad_nb.errors import StoreCorrupt, UsageProblem
 from bmad_nb.events import CallRow, RunRow
@@ -30,6 +33,14 @@ VERSION = 1
 MOST_BYTES = 1 << 30
 _ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
 """Ids stand in commands that are shown, and in notebooks: nothing else is taken for one."""
+_ODD = (
+    KeyError, TypeError, ValueError, ArithmeticError, AttributeError, sqlite3.IntegrityError,
+    StoreCorrupt,
+)  # fmt: skip
+"""What goes wrong with an export that was changed by hand; a full disk is none of these."""
+_PLAIN = {str, int, float, bool, Decimal, NoneType}
+_AMOUNTS = ("_usd", "_s", "_tokens")
+Row = TypeVar("Row", RunRow, CallRow, ScoreRow)
 _MONEY = {f.name for f in dataclasses.fields(CallRow) if f.name.endswith("_usd")} | {"budget_usd"}
 
 
@@ -110,7 +121,10 @@ def read_bundle(path: Path) -> dict[str, Any]:
             raise UsageProblem(f"{path} is over 1 GiB.", hint="Import runs one by one.")
         found = json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageProblem(f"{path} cannot be read: {error.strerror}.") from None
+        raise UsageProblem(
+            f"{path} cannot be read: {error.strerror}.",
+            hint="Give the path of a file that bmad export RUN --format json --to FILE wrote.",
+        ) from None
     except (ValueError, RecursionError):
         raise UsageProblem(
             f"{path} is no JSON.", hint="Write it with: bmad export RUN --format json --to FILE"
@@ -137,9 +151,8 @@ def bring_in(store: Store, found: Mapping[str, Any]) -> RunRow:
     try:
         run, calls = _run_of(found["run"]), [_call_of(each) for each in found["calls"]]
         marks = [_score_of(each) for each in found["scores"]]
-        events = [(int(e["seq"]), str(e["time_utc"]), str(e["kind"]), e["payload"])
-                  for e in found["events"]]  # fmt: skip
-    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        events = [_event_of(each) for each in found["events"]]
+    except _ODD as error:
         raise _broken(error) from None
     if not _ID.fullmatch(run.run_id) or not all(_ID.fullmatch(e.call_id) for e in calls):
         raise _broken("an id that is none")
@@ -149,20 +162,26 @@ def bring_in(store: Store, found: Mapping[str, Any]) -> RunRow:
     def work(writer: sqlite3.Connection) -> None:
         query = "SELECT 1 FROM runs WHERE run_id = ?"
         if writer.execute(query, (run.run_id,)).fetchone():
-            raise UsageProblem(f"Run {run.run_id} is in this store already.")
-        _write(writer, run, calls, events)
+            raise UsageProblem(
+                f"Run {run.run_id} is in this store already.",
+                hint=f"See it: bmad show {run.run_id}",
+            )
+        try:
+            _write(writer, run, calls, events)
+        except _ODD as error:
+            raise _broken(error) from None
 
-    try:
-        store.write(work)
-    except (sqlite3.IntegrityError, KeyError, TypeError, ValueError, StoreCorrupt) as error:
-        raise _broken(error) from None
+    store.write(work)
     scores.keep(store, marks)
     return store.run(run.run_id)
 
 
 def _broken(why: object) -> UsageProblem:
     said = why if isinstance(why, str) else type(why).__name__
-    return UsageProblem(f"The export does not hold together ({said}); nothing was imported.")
+    return UsageProblem(
+        f"The export does not hold together ({said}); nothing was imported.",
+        hint="Export the run again where it was made.",
+    )
 
 
 def _write(
@@ -187,7 +206,7 @@ def _run_of(values: Mapping[str, Any]) -> RunRow:
     options = values["options"]
     if isinstance(options, dict):
         options = {**options, "allow_python": False}
-    return RunRow(**{**values, "options": options, "owner": "", **_money_of(values)})
+    return _sound(RunRow(**{**values, "options": options, "owner": "", **_money_of(values)}))
 
 
 def _call_of(values: Mapping[str, Any]) -> CallRow:
@@ -203,7 +222,7 @@ def _call_of(values: Mapping[str, Any]) -> CallRow:
         for text, logprob, others in values["tokens"]
     )
     more = {"state": state, "messages": messages, "tokens": tokens}
-    return CallRow(**{**values, **more, **_money_of(values)})
+    return _sound(CallRow(**{**values, **more, **_money_of(values)}))
 
 
 def _money_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,4 +230,36 @@ def _money_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _score_of(values: Mapping[str, Any]) -> ScoreRow:
-    return ScoreRow(**{**values, "number": 0})
+    return _sound(ScoreRow(**{**values, "number": 0}))
+
+
+def _event_of(values: Mapping[str, Any]) -> tuple[int, str, str, dict[str, Any]]:
+    seq, when, kind, payload = (values[n] for n in ("seq", "time_utc", "kind", "payload"))
+    datetime.datetime.fromisoformat(when)
+    if type(seq) is not int or seq < 0 or not isinstance(payload, dict):
+        raise TypeError(kind)
+    return seq, when, str(kind), payload
+
+
+def _sound(row: Row) -> Row:
+    """Return a row whose values have the types of its fields: every frame is made of them.
+
+    Raises:
+        TypeError: one has another type.
+        ValueError: a time is no time, a number is none, or an amount is below 0.
+    """
+    hints: dict[str, Any] = get_type_hints(type(row))
+    for name, hint in hints.items():
+        value = getattr(row, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ValueError(name)
+        kinds: set[Any] = {*(get_args(hint) if isinstance(hint, UnionType) else (hint,))}
+        if kinds <= _PLAIN and type(value) not in kinds | ({int} if float in kinds else set()):
+            raise TypeError(name)
+        if isinstance(value, int | float | Decimal) and (
+            not math.isfinite(value) or (value < 0 and name.endswith(_AMOUNTS))
+        ):
+            raise ValueError(name)
+        if name.endswith("_utc") and value:
+            datetime.datetime.fromisoformat(value)
+    return row
