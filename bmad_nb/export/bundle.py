@@ -253,7 +253,7 @@ def _sound(row: Row) -> Row:
         value = getattr(row, name)
         if get_origin(hint) is Literal and value not in get_args(hint):
             raise ValueError(name)
-        kinds: set[Any] = {*(get_args(hint) if isinstance(hint, UnionType) else (hint,))}
+        kinds = set(get_args(hint)) if isinstance(hint, UnionType) else {hint}
         if kinds <= _PLAIN and type(value) not in kinds | ({int} if float in kinds else set()):
             raise TypeError(name)
         if isinstance(value, int | float | Decimal) and (
