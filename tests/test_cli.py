@@ -366,3 +366,14 @@ def test_the_version_is_said(folder: Path) -> None:
     done = bmad(folder, "--version")
 
     assert (0, f"bmad_nb {__version__}\n") == (done.returncode, done.stdout)
+
+
+def test_what_comes_next_is_a_command_of_a_shell(folder: Path) -> None:
+    """Results and hints name `bmad VERB`, never `%bmad VERB` or a variable of a notebook."""
+    done = bmad(folder, "compare", "-m", "sim/careful,sim/hasty", "What is 4 + 4?")
+    run_id = data(bmad(folder, "runs", "--limit", "1", "--json"))[0]["run_id"]
+    assert f"Next: bmad show {run_id}" == done.stdout.splitlines()[-1]
+    (folder / "ask.yaml").write_text("workflow: signed\ntasks:\n  sign: {approve: {ask: Go on?}}\n")
+    waits = bmad(folder, "run", "ask.yaml")
+    assert (3, False) == (waits.returncode, "%bmad" in waits.stderr + waits.stdout)
+    assert "bmad approve" in waits.stderr

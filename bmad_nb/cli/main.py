@@ -137,10 +137,25 @@ def _say(text: str) -> None:
 def _complain(error: BmadError) -> None:
     print(plain(f"{type(error).__name__}: {error.what}"), file=sys.stderr)
     if error.hint:
-        print(plain(error.hint), file=sys.stderr)
+        print(_for_shell(plain(error.hint)), file=sys.stderr)
     partial = getattr(error, "result", None)
     if partial is not None and getattr(partial, "rows", True):  # of a workflow, what is done
-        print(repr(partial), file=sys.stderr)
+        print(_with_next(repr(partial)), file=sys.stderr)
+
+
+def _for_shell(text: str) -> str:
+    """Return words of ours with commands as a shell takes them."""
+    return text.replace("%bmad ", "bmad ")
+
+
+def _with_next(text: str) -> str:
+    """Return a result's text whose next steps are commands: `r` is no word of a shell."""
+    above, line, last = text.rpartition("\n")
+    if not last.startswith("Next: "):
+        return text
+    steps = dict.fromkeys(_for_shell(step) for step in last.removeprefix("Next: ").split("   "))
+    known = [step for step in steps if step.startswith("bmad ")]
+    return f"{above}{line}Next: {'   '.join(known)}" if known else above.rstrip("\n")
 
 
 def _show(result: Any) -> None:
@@ -157,7 +172,7 @@ def _show(result: Any) -> None:
 
             show_report(drawn)
             return
-    print(repr(result))
+    print(_with_next(repr(result)))
 
 
 def _show_frame(frame: Any) -> None:
