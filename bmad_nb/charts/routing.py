@@ -124,7 +124,8 @@ def share(decisions: pd.DataFrame, by: str = "router") -> Chart:
     """Return whom each router chose, as shares of its choices.
 
     Args:
-        decisions: a row for each choice, columns `llm` and the one that `by` names.
+        decisions: a row for each choice, columns `llm` and the one that `by` names, and where it is
+            known `simulated`.
         by: column of the bars, such as `router` or `task`.
     """
     counts = decisions.pivot_table(
@@ -132,9 +133,12 @@ def share(decisions: pd.DataFrame, by: str = "router") -> Chart:
     )
     order = counts.sum().sort_values(ascending=False, kind="stable").index
     shares = counts[order].div(counts.sum(axis=1), axis=0)
+    invented = set(decisions.loc[decisions["simulated"].map(flag), "llm"]) if (
+        "simulated" in decisions
+    ) else set()  # fmt: skip
     static = Shares(
         title=f"Whom each {by} chose, {counted(len(decisions), 'choice')}",
-        parts=tuple(map(str, order)),
+        parts=tuple(f"{llm} (simulated)" if llm in invented else str(llm) for llm in order),
         bars=tuple((str(name), tuple(map(float, row))) for name, row in shares.iterrows()),
     )
     drawing = Chart(

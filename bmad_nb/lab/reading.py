@@ -32,6 +32,8 @@ class Recorded:
     outcomes: Outcomes
     notes: tuple[str, ...]
     """What a reader should know of them, sentences."""
+    simulated: frozenset[str] = frozenset()
+    """Ids of simulated LLMs: their answers are invented."""
 
 
 def read(
@@ -88,12 +90,19 @@ def read(
     made = np.zeros(len(ids) * len(wanted), dtype=np.bool_)
     made[flat] = True
     cost, notes = _imputed(cost, made.reshape(shape), wanted)
-    if "simulated" in calls.columns and calls["simulated"].isin([True, "True"]).any():
+    invented = _invented(calls, named(calls))
+    if invented:
         notes = (*notes, INVENTED)
     if bare := sum(not each for each in questions.prompts):
         why = "no router can tell them apart, and random sends all of them to one LLM."
         notes = (*notes, f"{bare:,} queries have no prompt: {why}")
-    return Recorded(ids, Outcomes(questions, score, cost, latency, said), notes)
+    return Recorded(ids, Outcomes(questions, score, cost, latency, said), notes, invented)
+
+
+def _invented(calls: pd.DataFrame, names: pd.Series[str]) -> frozenset[str]:
+    if "simulated" not in calls.columns:
+        return frozenset()
+    return frozenset(names[calls["simulated"].isin([True, "True"])])
 
 
 def _check(queries: Any, calls: Any) -> None:

@@ -122,11 +122,12 @@ class Replay:
         """A row per router and query: a router's own choice, no trade-off set from outside.
 
         `router`, `query_id`, `llm`, `score`, `cost_usd`, `expected` (score that it expected of this
-        LLM, NaN where it expects none) and `reason`.
+        LLM, NaN where it expects none), `reason`, and `simulated` (the LLM is).
         """
         found = []
         score = self._recorded.outcomes.score
         rows = np.arange(len(score))
+        invented = np.array([llm in self._recorded.simulated for llm in self.llms], dtype=bool)
         for play in self._plays:
             expected = np.nan if play.expected is None else play.expected[rows, play.llm]
             found.append(
@@ -139,6 +140,7 @@ class Replay:
                         "cost_usd": play.cost_usd,
                         "expected": expected,
                         "reason": [play.reason(row) for row in rows.tolist()],
+                        "simulated": invented[play.llm],
                     }
                 )
             )
@@ -300,7 +302,8 @@ class Replay:
         frames = [
             pd.DataFrame(
                 {"query_id": self._recorded.ids, "model": llm, "score": found.score[:, place],
-                 "cost_usd": found.cost_usd[:, place]}
+                 "cost_usd": found.cost_usd[:, place],
+                 "simulated": llm in self._recorded.simulated}
             )
             for place, llm in enumerate(self.llms)
         ]  # fmt: skip
@@ -328,12 +331,17 @@ class Replay:
         (score, drawn), usd = self._base.score, self._base.cost[0]
         for place, llm in enumerate(self.llms):
             low, high = metrics.interval(drawn[:, place])
-            yield PointView(llm, float(usd[place]), float(score[place]), low, high, is_llm=True)
+            yield PointView(
+                self._said(llm), float(usd[place]), float(score[place]), low, high, is_llm=True
+            )
         for each in self._measured:
             if each.name not in {*YARDSTICKS, "prompt-length"}:
                 low, high = self._interval(each, "quality")
                 usd_of, quality = each.known["cost_usd"], each.known["quality"]
                 yield PointView(each.name, usd_of, quality, low, high, is_llm=False)
+
+    def _said(self, llm: str) -> str:
+        return f"{llm} (simulated)" if llm in self._recorded.simulated else llm
 
     def _row(self, each: Measured) -> RouterRow:
         triples = {

@@ -26,7 +26,7 @@ from bmad_nb.widgets.foot import Foot, button
 from bmad_nb.widgets.later import Later
 from bmad_nb.widgets.making import Making, missing_of, problems_by_task
 from bmad_nb.widgets.panels import FlowPanel
-from bmad_nb.widgets.sketch import graph, kind_of, llm_path, llms_of, verb_of
+from bmad_nb.widgets.sketch import are_simulated, graph, kind_of, llm_path, llms_of, verb_of
 from bmad_nb.widgets.task_panel import TaskPanel
 
 DELAY_S = 0.3
@@ -304,7 +304,8 @@ class Sheet:
         """Show the list of tasks and their graph."""
         options = [("Workflow", "")]
         for number, (name, task) in enumerate(self._draft.tasks.items(), 1):
-            about = " · ".join(filter(None, (kind_of(task), ", ".join(llms_of(task)))))
+            simulated = "simulated" * are_simulated(task)
+            about = " · ".join(filter(None, (kind_of(task), ", ".join(llms_of(task)), simulated)))
             wrong = f"✕ {counts[name]}  " if counts.get(name) else ""
             options.append((f"{number}  {wrong}{name[:40]} · {about}"[:80], name))
         if list(self.tasks.options) != options:

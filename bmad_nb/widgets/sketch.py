@@ -13,6 +13,8 @@ from bmad_nb.workflow import references
 from bmad_nb.workflow.values import VERBS
 
 Tasks = Mapping[str, Mapping[str, Any]]
+SIMULATED = "sim/"
+"""How the ids of the simulated fleet begin."""
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 
 
@@ -44,6 +46,11 @@ def llms_of(task: Mapping[str, Any]) -> list[str]:
     for step in llm_path(task):
         here = here.get(step) if isinstance(here, Mapping) else None
     return [here] if isinstance(here, str) else [str(e) for e in here or ()][:20]
+
+
+def are_simulated(task: Mapping[str, Any]) -> bool:
+    """Return whether one of the LLMs that a task names itself is of the simulated fleet."""
+    return any(each.startswith(SIMULATED) for each in llms_of(task))
 
 
 def names(data: Mapping[str, Any], tasks: Tasks, task_id: str) -> list[str]:
@@ -92,6 +99,7 @@ def graph(name: object, tasks: Tasks, counts: Mapping[str, int]) -> GraphView:
         _layer(task, needs, layers)
     nodes = tuple(
         GraphNode(task, layers[task], kind_of(said), llm=", ".join(llms_of(said)),
+                  simulated=are_simulated(said),
                   note=f"✕ {counts[task]} wrong" if counts.get(task) else "")
         for task, said in tasks.items()
     )  # fmt: skip

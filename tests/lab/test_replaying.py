@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bmad_nb import lab
+from bmad_nb import charts, lab
 from bmad_nb.errors import BmadError, UnknownName, UsageProblem
 from bmad_nb.lab.replaying import ROUTERS
 from bmad_nb.routers.base import Candidate, Choice, Demand
@@ -104,6 +104,20 @@ def test_a_picture_has_the_routers_and_the_llms(replayed: lab.Replay) -> None:
     row = replayed.routers.set_index("router").loc["learned"]
     points = [(x, y) for trace in chart.data for x, y in zip(trace.x, trace.y, strict=True)]
     assert any(np.allclose(point, (row["cost_usd"], row["quality"])) for point in points)
+
+
+def test_simulated_llms_are_labelled_wherever_they_stand() -> None:
+    """In the card's picture, in choices, in the chart and in the shares: each says simulated."""
+    queries, calls = planted(40)
+    calls["simulated"] = calls["model"] == "b"
+    found = play(queries, calls, routers=["task-mean"])
+    assert "b (simulated)" in found._repr_html_()
+    assert "a (simulated)" not in found._repr_html_()
+    choices = found.choices
+    assert {("b", True)} == set(zip(*[choices[choices["simulated"]][c] for c in ("llm", "simulated")], strict=True))  # fmt: skip
+    for chart in (found.plot(), charts.share(choices)):
+        assert "simulated" in chart._repr_mimebundle_()["text/html"]
+    assert ["b (simulated)"] == [t.name for t in charts.share(choices).data if "sim" in t.name]
 
 
 def test_text_and_markup_say_the_same(replayed: lab.Replay) -> None:

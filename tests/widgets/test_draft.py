@@ -239,3 +239,11 @@ def test_a_graph_is_drawn_of_what_is_wrong_too() -> None:
     assert {"b", "c", "d"} == {node.id for node in view.nodes}
     assert {("c", "b"), ("b", "c"), ("c", "d")} == set(view.edges)
     assert ["✕ 2 wrong"] == [node.note for node in view.nodes if node.note]
+
+
+def test_a_graph_says_whose_llm_is_simulated() -> None:
+    """A task of the simulated fleet says so before anything was planned; others do not."""
+    draft = Draft("workflow: a\ntasks:\n  b: {prompt: x, llm: [local, sim/hasty]}\n"
+                  "  c: {prompt: x, llm: local}\n  d: {prompt: x, route: sim/careful}\n")  # fmt: skip
+    view = graph("a", draft.tasks, {})
+    assert {"b": True, "c": False, "d": True} == {node.id: node.simulated for node in view.nodes}
