@@ -130,6 +130,13 @@ class Catalog:
         known += [*self._llms, *self._entry_points]
         return [self.llm(name).card for name in dict.fromkeys(known)]
 
+    def can_ask(self, llm_id: str) -> bool:
+        """Return whether an LLM is known here and lacks nothing."""
+        try:
+            return not self.llm(llm_id).card.missing
+        except UnknownName:
+            return False
+
     def ids(self) -> list[str]:
         """Return the ids of `cards()`, for completion and suggestions."""
         return [card.id for card in self.cards()]

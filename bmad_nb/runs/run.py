@@ -203,13 +203,16 @@ class Run(Followed):
 
         Args:
             alternatives: median seconds of an answer, by LLM, of those that could take over; those
-                of the whole store where it is None.
+                of the store that can be asked here where it is None.
         """
         steps = [
             Step(s["id"], s["verb"], tuple(s["needs"]), priority=s["priority"]) for s in self._steps
         ]
         if alternatives is None:
             alternatives = History.of(self._store.samples()).medians()
+            if self._home is not None:  # another process may have had LLMs of its own
+                can_ask = self._home.catalog.can_ask
+                alternatives = {llm: s for llm, s in alternatives.items() if can_ask(llm)}
         in_order = (self.state.plan or {}).get("strategy") == "sequential"
         return bottlenecks(
             steps,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import time
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -139,3 +140,16 @@ def test_the_slower_of_two_llms_is_named(ws: Workspace, asked: list[str]) -> Non
     assert ("slow_llm", {"llms": {"own/slow": "own/quick"}}) == (first.cause, dict(first.change))
     again = ws.improve(run.id)[1]
     assert {"own/quick"} == set(again.calls["llm"])
+
+
+def test_an_llm_of_another_process_is_not_proposed(ws: Workspace, asked: list[str]) -> None:
+    """What only an earlier process could ask takes nobody's place, however fast it was."""
+    ws.ask("How fast?", "own/quick")
+    tasks = "\n".join(
+        f"  t{n}: {{prompt: 'Task {n} {'{{ t' + str(n - 1) + ' }}' if n else ''}', llm: own/slow}}"
+        for n in range(4)
+    )
+    run = ws.run(parse.loads(f"workflow: w\ntasks:\n{tasks}\n"))
+    with closing(Workspace(store=ws.store.path)) as later:
+        found = later.run_of(run.id).bottlenecks()
+    assert [] == [each for each in found if each.cause == "slow_llm"]
