@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from bmad_nb.assigning import Assigner
 from bmad_nb.errors import UsageProblem
@@ -14,10 +15,12 @@ from bmad_nb.routers.choice import router_of
 from bmad_nb.routers.fastest import Balanced
 from bmad_nb.running import Definition, Running
 from bmad_nb.runs.adaptation import llm_seconds
-from bmad_nb.runs.frontier import Frontier, frontier_of, tokens_of
-from bmad_nb.runs.routes import Routes, routes, without_needs
 from bmad_nb.runs.run import Run
 from bmad_nb.workflow.model import Defaults, Workflow
+
+if TYPE_CHECKING:
+    from bmad_nb.runs.frontier import Frontier
+    from bmad_nb.runs.routes import Routes
 
 
 class Advising(Running):
@@ -46,6 +49,8 @@ class Advising(Running):
             DefinitionError: the definition is wrong.
             UnknownName: there is no such task.
         """
+        from bmad_nb.runs.routes import routes, without_needs
+
         flow = self.workflow_of(workflow)
         given = None if router is None else router_of(router)
         if not capabilities:
@@ -68,6 +73,8 @@ class Advising(Running):
             UsageProblem: nothing is known of the price or the quality of anybody, or a point is
                 worth less than nothing.
         """
+        from bmad_nb.runs.frontier import frontier_of, tokens_of
+
         if not 0 <= usd_per_point < math.inf:
             raise UsageProblem(
                 f"usd_per_point cannot be {usd_per_point!r}.", hint="Give US dollars, from 0."

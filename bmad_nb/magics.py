@@ -194,6 +194,13 @@ def _keep_partial(shell: Any, words: list[str], error: Any) -> None:
             shell.user_ns[name] = partial
 
 
+def _ask_here(question: Any) -> Any:
+    """Ask a person in the cell itself."""
+    from bmad_nb.verbs.control import ask_here
+
+    return ask_here(question)
+
+
 class _Live:
     """What a cell with a person before it shows while it waits, and how it asks that person."""
 
@@ -206,11 +213,10 @@ class _Live:
         if not is_live(self._shell):
             return
         from bmad_nb.live.mode import mode_of
-        from bmad_nb.verbs.control import ask_here
 
         space = self._space
         if silent or mode_of(getattr(self._shell, "kernel", None)) == "static":
-            space.on_question = ask_here
+            space.on_question = _ask_here
             return
         space.watched, space.on_wait = True, self._tick
         space.on_question = self._asked
@@ -221,10 +227,9 @@ class _Live:
         if self._cell is None:
             if time.monotonic() - self._began < 0.3:
                 return
-            from bmad_nb.verbs.control import ask_here
             from bmad_nb.widgets.cell import LiveCell
 
-            self._cell = LiveCell(self._space, lambda: self._shell.execution_count, ask_here)
+            self._cell = LiveCell(self._space, lambda: self._shell.execution_count, _ask_here)
         self._cell.tick(running)
 
     def _asked(self, question: Any) -> Any:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bmad_nb import _loop, tracing
+from bmad_nb import _loop
 from bmad_nb.advising import Advising
 from bmad_nb.asking import Asking
 from bmad_nb.errors import UsageProblem
@@ -221,6 +221,8 @@ class Workspace(Asking, Together, Steering, Advising):
             UsageProblem: OpenTelemetry is not installed (`bmad-nb[otel]`).
             BmadError: the collector did not take them; nothing is lost.
         """
+        from bmad_nb import tracing
+
         run = self.store.run(run_id)
         state = fold(each.event for each in self.store.events(run.run_id))
         calls = self.store.calls(run.run_id)

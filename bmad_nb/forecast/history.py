@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bmad_nb.events import CallRow
@@ -60,10 +60,16 @@ class History:
         others = self.by_llm.get(llm, ())
         return others, f"{len(others)} answers of {llm}" if others else ""
 
-    def medians(self) -> dict[str, float]:
-        """Return the median seconds of an answer, by LLM."""
+    def medians(self, wanted: Callable[[str], bool] | None = None) -> dict[str, float]:
+        """Return the median seconds of an answer, by LLM.
+
+        Args:
+            wanted: says of whom; None is everybody. An earlier process may have had its own LLMs.
+        """
         return {
-            llm: statistics.median(s.seconds for s in each) for llm, each in self.by_llm.items()
+            llm: statistics.median(s.seconds for s in each)
+            for llm, each in self.by_llm.items()
+            if wanted is None or wanted(llm)
         }
 
     def seconds(self, llm: str) -> float | None:

@@ -17,7 +17,6 @@ from bmad_nb.plan import Step
 from bmad_nb.render.base import sendable
 from bmad_nb.render.run import RunView
 from bmad_nb.results import MIME, MIME_VERSION
-from bmad_nb.runs.decisions import Explanation, decisions, deviations
 from bmad_nb.runs.drawing import graph_of
 from bmad_nb.runs.earlier import active_s
 from bmad_nb.runs.followed import Followed
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bmad_nb.charts import Chart
+    from bmad_nb.runs.decisions import Explanation
 
 _MOST_TEXT = 64_000
 """Characters of outputs that go into the machine-readable form."""
@@ -97,6 +97,7 @@ class Run(Followed):
     def decisions(self) -> pd.DataFrame:
         """A row for each choice of an LLM, with its reason: `bmad_nb.columns.DECISIONS`."""
         from bmad_nb import frames
+        from bmad_nb.runs.decisions import decisions
 
         simulated = {call.llm: call.simulated for call in self.state.calls.values()}
         return frames.decisions(decisions(self._stamped, simulated))
@@ -119,6 +120,8 @@ class Run(Followed):
 
     def explain(self, *tasks: str) -> Explanation:
         """Return why calls went to the LLMs that they went to: of these tasks, or of all."""
+        from bmad_nb.runs.decisions import Explanation
+
         return Explanation.of(self.decisions, tasks)
 
     @property
@@ -196,6 +199,8 @@ class Run(Followed):
     @property
     def deviations(self) -> list[str]:
         """Where the run went otherwise than planned: LLMs, fallbacks, prices; a sentence each."""
+        from bmad_nb.runs.decisions import deviations
+
         return deviations(self._steps, self.state.tasks, self._stamped)
 
     def bottlenecks(self, alternatives: Mapping[str, float] | None = None) -> list[Bottleneck]:
@@ -209,10 +214,8 @@ class Run(Followed):
             Step(s["id"], s["verb"], tuple(s["needs"]), priority=s["priority"]) for s in self._steps
         ]
         if alternatives is None:
-            alternatives = History.of(self._store.samples()).medians()
-            if self._home is not None:  # another process may have had LLMs of its own
-                can_ask = self._home.catalog.can_ask
-                alternatives = {llm: s for llm, s in alternatives.items() if can_ask(llm)}
+            can_ask = self._home.catalog.can_ask if self._home is not None else None
+            alternatives = History.of(self._store.samples()).medians(can_ask)
         in_order = (self.state.plan or {}).get("strategy") == "sequential"
         return bottlenecks(
             steps,

@@ -7,6 +7,8 @@ between the faces stands in `base.Front`.
 from __future__ import annotations
 
 import copy
+import importlib
+from collections import UserDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,24 +16,6 @@ import click
 
 from bmad_nb import __version__
 from bmad_nb.errors import BmadError, UnknownName, UsageProblem
-from bmad_nb.verbs import (
-    about,
-    asking,
-    building,
-    control,
-    exporting,
-    grading,
-    keeping,
-    looking,
-    machine,
-    measuring,
-    routing,
-    running,
-    shells,
-    together,
-    tracing,
-    workflows,
-)
 from bmad_nb.verbs.base import Front, Tree
 from bmad_nb.verbs.examples import epilog
 from bmad_nb.verbs.spelling import asked_for, spelled
@@ -47,32 +31,57 @@ def bmad() -> None:
     """Work with several LLMs: ask, compare, run workflows, and see what it cost."""
 
 
-for _command in (
-    asking.ask, asking.compare, *together.COMMANDS,
-    running.plan, running.run, running.resume, workflows.workflow, building.build,
-    control.pause, control.cancel, control.approve, control.fork,
-    looking.runs, looking.show, looking.diff, looking.cost, about.display, tracing.trace,
-    grading.judge, grading.rate, grading.learned, routing.record, routing.route,
-    measuring.metrics, exporting.export, exporting.bring, keeping.store, shells.completion,
-    machine.models, machine.doctor, machine.demo, machine.lab,
-    about.status, about.chat, about.help_, about.traceback,
-):  # fmt: skip
-    bmad.add_command(_command)
+class _Verbs(UserDict[str, click.Command]):
+    """The verbs by name, each loaded when it is first wanted: a cell that asks needs few of them.
+
+    Args:
+        homes: by name, the module of this family that a verb stands in.
+    """
+
+    def __init__(self, homes: Mapping[str, str]) -> None:
+        super().__init__(dict.fromkeys(homes, _ABSENT))
+        self._homes = homes
+
+    def __getitem__(self, name: str) -> click.Command:
+        if self.data[name] is _ABSENT:
+            module = importlib.import_module(f"bmad_nb.verbs.{self._homes[name]}")
+            there = [*vars(module).values(), *getattr(module, "COMMANDS", ())]
+            command = next(c for c in there if isinstance(c, click.Command) and c.name == name)
+            self.data[name] = _exemplified(command, (name,))
+        return self.data[name]
 
 
-def _exemplify(group: click.Group, path: tuple[str, ...] = ()) -> None:
-    """Put the examples below the help of each verb."""
-    for name, command in list(group.commands.items()):
-        words = (*path, name)
-        # a verb that stands in two places is two commands, each with its own examples
-        group.commands[name] = own = copy.copy(command)
-        own.epilog = command.epilog or epilog(" ".join(words)) or None
-        if isinstance(own, click.Group):
-            own.commands = dict(own.commands)
-            _exemplify(own, words)
+_ABSENT = click.Command("absent")
+_HOMES = {
+    "asking": "ask compare",
+    "together": "vote consensus best-of ensemble review consult debate cascade refine map",
+    "running": "plan run resume",
+    "workflows": "workflow",
+    "building": "build",
+    "control": "pause cancel approve fork",
+    "looking": "runs show diff cost",
+    "tracing": "trace",
+    "grading": "judge rate learned",
+    "routing": "record route",
+    "measuring": "metrics",
+    "exporting": "export import",
+    "keeping": "store",
+    "shells": "completion",
+    "machine": "models doctor demo lab",
+    "about": "display status chat help traceback",
+}
 
 
-_exemplify(bmad)
+def _exemplified(command: click.Command, words: tuple[str, ...]) -> click.Command:
+    """Return a verb with its examples below its help: one in two places is two commands."""
+    own = copy.copy(command)
+    own.epilog = command.epilog or epilog(" ".join(words)) or None
+    if isinstance(own, click.Group):
+        own.commands = {n: _exemplified(c, (*words, n)) for n, c in own.commands.items()}
+    return own
+
+
+bmad.commands = _Verbs({name: home for home, names in _HOMES.items() for name in names.split()})
 
 
 def command_of(words: Sequence[str]) -> tuple[click.Command, list[str]]:
@@ -115,7 +124,9 @@ def _read(front: Front, words: list[str]) -> tuple[list[str], click.Context]:
     command, rest = command_of(words)
     verb = words[: len(words) - len(rest)]
     if verb == ["workflow"] and front.body is not None:
-        command, verb = workflows.define, ["workflow", "define"]
+        from bmad_nb.verbs.workflows import define
+
+        command, verb = define, ["workflow", "define"]
     elif isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         raise UnknownName("verb", rest[0], command.commands)
     path = f"{_prog(front)} {' '.join(verb)}"
