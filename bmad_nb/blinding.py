@@ -21,7 +21,7 @@ class Blind:
         """Shuffle the answers."""
         self._comparison, self.case = comparison, case
         shuffled = sorted(rows, key=lambda row: row.label)
-        seed = f"{comparison.run.run_id} {case}"
+        seed = f"{comparison.run.run_id} {case}".encode("utf-8", "replace")  # half a character too
         random.Random(seed).shuffle(shuffled)  # noqa: S311 - an order, not a secret
         self._rows = {_letters(n): row for n, row in enumerate(shuffled)}
         self._rated = False

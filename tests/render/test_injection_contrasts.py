@@ -51,7 +51,7 @@ def _fields(row: CallRow) -> dict[str, object]:
     return {name: getattr(row, name) for name in CallRow.__dataclass_fields__}
 
 
-FEW = PAYLOADS[::20]
+FEW = [*PAYLOADS[::20], *(text for text in PAYLOADS if not text.isprintable())][:20]
 REST = [pytest.param(text, marks=pytest.mark.long) for text in PAYLOADS if text not in FEW]
 
 
