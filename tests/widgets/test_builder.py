@@ -145,7 +145,7 @@ def test_errors_stand_beside_their_fields(opened: Open) -> None:
     control(sheet, "collaborate", "type").value = "best_of_n"
     control(sheet, "collaborate", "n").value = "0"
     assert "at least 1" in said(sheet, "collaborate", "n")
-    assert "2  ✕ 5  check · best_of_n · sim/hasty" == sheet.tasks.options[2][0]
+    assert "2  ✕ 5  check · best_of_n · sim/hasty · simulated" == sheet.tasks.options[2][0]
     assert "Run waits for 5 problems." in words(sheet.foot.waits.value)
     assert sheet.foot.run.disabled
     sheet.tasks.value = "add"
