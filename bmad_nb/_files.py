@@ -61,22 +61,29 @@ def private_folder(folder: Path) -> None:
 def private_file(path: Path) -> None:
     """Make sure that `path` is a regular file of ours with mode 0600.
 
+    A file that is there is never opened: by POSIX, a process that closes any descriptor of a file
+    loses all its locks on it, those of SQLite's connections too.
+
     Raises:
-        StoreError: it is a link, belongs to somebody else, or cannot be opened.
+        StoreError: it is a link, belongs to somebody else, or cannot be written.
     """
     try:
-        descriptor = _open_regular(path)
-    except OSError as error:
-        raise StoreError(
-            f"The store's file {path} cannot be opened for writing: {error.strerror}.",
-            hint="Set BMAD_STORE to a file in a folder of your own.",
-        ) from error
-    try:
-        if hasattr(os, "getuid") and os.fstat(descriptor).st_uid != os.getuid():
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            return
+        there = path.lstat()
+        if hasattr(os, "getuid") and there.st_uid != os.getuid():
             raise StoreError(f"The store's file {path} belongs to another user.")
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+        wrong = "" if stat.S_ISREG(there.st_mode) else "it is not a regular file"
+        if not wrong and stat.S_IMODE(there.st_mode) != 0o600:
+            path.chmod(0o600)
+    except OSError as error:
+        wrong = error.strerror or str(error)
+    if wrong:
+        raise StoreError(
+            f"The store's file {path} cannot be opened for writing: {wrong}.",
+            hint="Set BMAD_STORE to a file in a folder of your own.",
+        )
 
 
 def _open_regular(path: Path) -> int:

@@ -162,6 +162,10 @@ class Kernel:
         reply.seconds = time.monotonic() - began_s
         return reply
 
+    def answered(self) -> bool:
+        """Whether a started cell is over, its answer not yet taken by `finish`."""
+        return bool(self.client.shell_channel.msg_ready())
+
     def complete(self, code: str, position: int | None = None) -> tuple[list[str], str]:
         """Return what can stand at the cursor, and the text that it would replace."""
         at = len(code) if position is None else position

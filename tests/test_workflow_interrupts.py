@@ -50,38 +50,59 @@ def measure(folder: Path, home: Path, interrupts: int, seed: int = 0) -> Counter
         )
         assert kernel.execute("%load_ext bmad_nb").status == "ok"
         kernel.execute(PREPARED)
-        number = 0
+        number, store = 0, folder / ".bmad" / "bmad.db"
+
+        def calls() -> int:
+            return provider.counts()["received"]
+
         while found["interrupts"] < interrupts:
-            before = provider.counts()["received"]
+            before, events = calls(), _events(store)
             started = kernel.start(f"%bmad run feast.yaml -p n={number} -o r")
-            _wait_for_a_call(provider, before)
+            _wait_for_the_run(kernel, provider, store, (before, events))
             time.sleep(chance.uniform(0.0, 0.6))
             kernel.interrupt()
             reply = kernel.finish(started, timeout_s=30)
             found["interrupts"] += 1
             found[reply.ename or reply.status] += 1
             provider.wait_until(in_flight=0)
-            counts = provider.counts()["received"]
+            counts = calls()
             kernel.execute(LEFT)
             found["left running"] += int(kernel.value("len(found)"))
-            found["sent after"] += provider.counts()["received"] - counts
+            found["sent after"] += calls() - counts
             found["calls"] += counts - before
             number += reply.status == "ok"
         kernel.execute(f"%bmad run feast.yaml -p n={number} -o r")
         found["outputs"] = len(kernel.value("sorted(r.outputs)").split(","))
-    with closing(sqlite3.connect(folder / ".bmad" / "bmad.db")) as store:
-        for status, count in store.execute("SELECT status, count(*) FROM runs GROUP BY 1"):
+    with closing(sqlite3.connect(store)) as opened:
+        for status, count in opened.execute("SELECT status, count(*) FROM runs GROUP BY 1"):
             found[f"runs {status}"] = count
-        found["in flight"] = store.execute(
+        found["in flight"] = opened.execute(
             "SELECT count(*) FROM calls WHERE state = 'in_flight'"
         ).fetchone()[0]
     return found
 
 
-def _wait_for_a_call(provider: FakeProvider, before: int) -> None:
-    """Wait until the cell's own code runs: before that, an interrupt hits the kernel itself."""
-    until_s = time.monotonic() + 1.0  # what is left of a run may need no call
-    while provider.counts()["received"] == before and time.monotonic() < until_s:
+def _events(store: Path) -> int:
+    """Return how many events were ever stored."""
+    if not store.exists():
+        return 0
+    with closing(sqlite3.connect(store)) as opened:
+        if not opened.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
+            return 0  # its tables are being made
+        return int(opened.execute("SELECT count(*) FROM events").fetchone()[0])
+
+
+def _wait_for_the_run(
+    kernel: Kernel, provider: FakeProvider, store: Path, before: tuple[int, int]
+) -> None:
+    """Wait until the cell's run goes on: before that, an interrupt hits the kernel itself.
+
+    A call or an event more than there were `before` shows it. On a busy machine a cell may take seconds to come so far; one whose run was already done only
+    answers.
+    """
+    until_s = time.monotonic() + 30.0
+    while (provider.counts()["received"], _events(store)) == before and not kernel.answered():
+        assert time.monotonic() < until_s, "The cell's run did not begin."
         time.sleep(0.002)
 
 

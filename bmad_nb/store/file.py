@@ -126,6 +126,20 @@ class StoreFile:
         if self.path.stat().st_size == 0 and self._held_before():
             raise self._emptied()
 
+    def _log_now(self) -> tuple[int, int] | None:
+        """Return which file is the store's write-ahead log at this moment; None is no file.
+
+        It can be removed under a writer: a process that opens the store's file by itself, to copy
+        it from a cell say, loses its locks on it as it closes it (POSIX), and the next process that
+        leaves the store takes itself for the last one. What was in the log is then kept; what that
+        writer would add to it is not.
+        """
+        try:
+            found = self.path.with_name(self.path.name + "-wal").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
     @contextlib.contextmanager
     def _typed_errors(self) -> Iterator[None]:
         try:

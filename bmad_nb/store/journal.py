@@ -96,6 +96,7 @@ class Store(Reading):
         super().__init__(path, sync=sync)
         self._owner: Owner | None = None
         self._writer: sqlite3.Connection | None = None
+        self._log: tuple[int, int] | None = None
         self._unmerged = 0
         self._begin_alone()
 
@@ -224,8 +225,7 @@ class Store(Reading):
     def _write(self, batch: Sequence[_Commit]) -> None:
         """Write commits in one transaction; without the one that is at fault, if one is."""
         try:
-            self._writer = self._writer or self._open(write=True)
-            self._transact(self._writer, batch)
+            self._transact(self._current_writer(), batch)
         except Exception as error:  # noqa: BLE001  (whatever it is, somebody waits for it)
             middle = len(batch) // 2
             if not middle or isinstance(error, sqlite3.OperationalError) or self._writer is None:
@@ -333,9 +333,18 @@ class Store(Reading):
 
     def _open_writer_locked(self) -> sqlite3.Connection:
         with self._opening, self._lock.held():
-            if self._writer is None:
-                self._writer = self._open(write=True)
-            return self._writer
+            return self._current_writer()
+
+    def _current_writer(self) -> sqlite3.Connection:
+        """Return the writer, under the lock; a new one where its log is no longer the store's."""
+        if self._writer is not None and self._log != self._log_now():
+            with contextlib.closing(self._open(write=True)):  # SQLite removes nothing meanwhile
+                self._writer.close()
+            self._writer = None
+        if self._writer is None:
+            self._writer = self._open(write=True)
+            self._log = self._log_now()
+        return self._writer
 
     def close(self) -> None:
         """Close this process's files and let go of its runs; what is committed later opens them."""

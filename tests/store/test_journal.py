@@ -229,6 +229,31 @@ def test_a_missing_text_is_corrupt(store: Store) -> None:
         store.calls()
 
 
+def test_a_small_write_leaves_the_writer_s_locks(store: Store) -> None:
+    """After a score or a wish of this process, a reader elsewhere takes nothing from the writer."""
+    put(store, running(store), CallEnded(call()))
+    store.wish("r1", "pause", {}, by="a test")
+    assert 1 == _calls_seen_elsewhere(store)
+    put(store, CallEnded(call(1)))
+    assert 2 == _calls_seen_elsewhere(store)
+
+
+def test_a_copy_made_by_hand_costs_nothing(store: Store) -> None:
+    """A process that copies its open store as a plain file loses its locks, and no commit."""
+    put(store, running(store))
+    for number in range(3):
+        shutil.copy(store.path, store.path.with_name("copy.db"))
+        assert number == _calls_seen_elsewhere(store)  # it closes the store, as if it were the last
+        put(store, CallEnded(call(number)))
+    assert 3 == _calls_seen_elsewhere(store)
+
+
+def _calls_seen_elsewhere(store: Store) -> int:
+    """Return how many calls a process sees that opens the store, reads and leaves it."""
+    said, _ = process("print(len(store.calls()))", store.path).communicate(timeout=60)
+    return int(said)
+
+
 # --- writing ------------------------------------------------------------------------------------
 
 
