@@ -256,11 +256,11 @@ class Calls:
             turn = await self._entered(ask)
         except LLMError as error:
             return await self._end(ask, self._failed(ask, ask.row, error, 0.0))
-        ask = dataclasses.replace(ask, row=dataclasses.replace(ask.row, waited_s=clock() - came))
+        waited_s = clock() - came
         problem: BaseException | None = asyncio.CancelledError()
         row: CallRow | None = None
         try:
-            row, problem = await self._sent(ask)
+            row, problem = await self._sent(ask, waited_s)
         finally:
             tokens = 0 if row is None else outcomes.tokens_of(row)
             ask.gate.leave(turn, problem, tokens)
@@ -282,11 +282,14 @@ class Calls:
                 raise
             raise self._halted from None
 
-    async def _sent(self, ask: Ask) -> tuple[CallRow, LLMError | None]:
+    async def _sent(self, ask: Ask, waited_s: float) -> tuple[CallRow, LLMError | None]:
         """Reserve, write down the intent, send and settle; return the outcome and its error."""
         reservation = await self._reserved(ask)
-        row = dataclasses.replace(
-            ask.row, started_utc=self._now(), reserved_usd=getattr(reservation, "amount_usd", None)
+        row = outcomes.changed(
+            ask.row,
+            waited_s=waited_s,
+            started_utc=self._now(),
+            reserved_usd=getattr(reservation, "amount_usd", None),
         )
         try:
             await self.journal.commit(CallIntended(row))
@@ -321,7 +324,7 @@ class Calls:
         return row, problem
 
     def _unsent(self, row: CallRow) -> CallRow:
-        return dataclasses.replace(row, state="cancelled", billed="no", ended_utc=self._now())
+        return outcomes.changed(row, state="cancelled", billed="no", ended_utc=self._now())
 
     async def _reserved(self, ask: Ask) -> object:
         """Hold back the worst case of a call.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from decimal import Decimal
 from typing import Any
 
@@ -18,10 +19,21 @@ _OWN = (
 """Columns that belong to the asking side: an answer may serve another case of another run."""
 
 
+_NAMES = tuple(field.name for field in dataclasses.fields(CallRow))
+_facts = operator.attrgetter(*_NAMES)
+
+
+def changed(row: CallRow, **facts: Any) -> CallRow:
+    """Return `row` with other facts, as `dataclasses.replace` does, in half its time."""
+    known = dict(zip(_NAMES, _facts(row), strict=True))
+    known.update(facts)
+    return CallRow(**known)
+
+
 def answered(row: CallRow, completion: Completion, cost_usd: Decimal | None, now: str) -> CallRow:
     """Return the row of a call that brought an answer."""
     original_usd = completion.original_cost_usd
-    return dataclasses.replace(
+    return changed(
         row,
         state="answered",
         text=redact(completion.text),  # as the store keeps it
@@ -51,7 +63,7 @@ def failed(
         now: the time as ISO text.
     """
     is_final = error.billed == "yes" and error.usage is not None
-    return dataclasses.replace(
+    return changed(
         row,
         state="failed",
         text=redact(error.text) if error.text else None,
@@ -68,12 +80,12 @@ def failed(
 
 def broken_off(row: CallRow, now: str) -> CallRow:
     """Return the row of a call that was cancelled while it was in flight."""
-    return dataclasses.replace(row, state="cancelled", billed="maybe", ended_utc=now)
+    return changed(row, state="cancelled", billed="maybe", ended_utc=now)
 
 
 def copied(row: CallRow, source: CallRow, now: str) -> CallRow:
     """Return the outcome of an equal request as that of `row`, which costs nothing."""
-    return dataclasses.replace(
+    return changed(
         source,
         **{name: getattr(row, name) for name in _OWN},
         cost_usd=Decimal(0),

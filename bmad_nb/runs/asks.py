@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from bmad_nb.budget import Level, Purse
+from bmad_nb.calls import outcomes
 from bmad_nb.calls.calls import Ask, Gate
 from bmad_nb.calls.pacing import GATES, OpenGate
 from bmad_nb.errors import AuthenticationFailed
@@ -113,7 +114,7 @@ def _without_keys(message: Message) -> Message:
 
 def lost(call: CallRow) -> CallRow:
     """Return a call that was in flight when its process was killed."""
-    return dataclasses.replace(call, state="lost", billed="maybe", ended_utc=now_utc())
+    return outcomes.changed(call, state="lost", billed="maybe", ended_utc=now_utc())
 
 
 async def cancel_run(store: Store, run_id: str) -> None:
@@ -148,7 +149,7 @@ def _asking(llm: LLM) -> Callable[[Request], Coroutine[Any, Any, Completion]]:
 
 def _unscored(row: CallRow) -> CallRow:
     is_bare = row.score is None and not row.scorer
-    return row if is_bare else dataclasses.replace(row, score=None, scorer="")
+    return row if is_bare else outcomes.changed(row, score=None, scorer="")
 
 
 def _score(row: CallRow) -> CallRow:
@@ -156,4 +157,4 @@ def _score(row: CallRow) -> CallRow:
         return _unscored(row)
     scorer = scorer_for(row.reference)
     score = scorer.score(row.text or "", row.reference)
-    return dataclasses.replace(row, score=score.value, scorer=scorer.name)
+    return outcomes.changed(row, score=score.value, scorer=scorer.name)
