@@ -24,6 +24,12 @@ _REFERENCE = "Give reference=, the right answer or a column of over."
 class Asking(Grading):
     """The part of a workspace that asks and compares."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Wait for nobody yet."""
+        super().__init__(*args, **options)
+        self._talking: dict[str, Pending[Any]] = {}
+        """By conversation, the question in the background that has no answer yet."""
+
     def ask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
         """Ask one LLM.
 
@@ -47,8 +53,10 @@ class Asking(Grading):
         background = given.pop("background", False)
         batch = self._ask_batch(prompt, llm, given)
         if background:
-            handle: Result = _pending(batch, self._answered(batch, given))
-            return handle
+            handle: Any = _pending(batch, self._answered(batch, given))
+            if given.get("chat"):
+                self._talking[given["chat"]] = handle
+            return handle  # type: ignore[no-any-return]
         return self._said(self._mine(self.wait(_answer(batch), batch)), given)
 
     async def aask(self, prompt: str, llm: str | None = None, **given: Any) -> Result:
@@ -154,6 +162,13 @@ class Asking(Grading):
         for name in ("over", "samples", "vary", "judge", "rubric", "scorer"):
             if given.get(name) is not None:
                 raise UsageProblem(f"ask does not take {name}.", hint="Use compare.")
+        earlier = self._talking.get(given.get("chat") or "")
+        if earlier is not None and not earlier.is_done:
+            raise UsageProblem(
+                f"The question before this one in chat {given['chat']!r} has no answer yet: run "
+                f"{earlier.id} is in the background.",
+                hint=f"Wait for it with {earlier.name}.wait(), then ask.",
+            )
         chosen = self.settings.engine.default_llm if llm is None else llm
         return self._batch("ask", options.read(prompt, chosen, given))
 

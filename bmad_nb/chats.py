@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bmad_nb._files import private_file, private_folder
-from bmad_nb.errors import StoreError, UnknownName, UsageProblem
+from bmad_nb.errors import StoreError, UsageProblem
 from bmad_nb.events import CallRow
 from bmad_nb.messages import Message
 from bmad_nb.render.base import counted, cut, plain, tokens
@@ -81,11 +81,14 @@ class Chats:
         """Leave a turn out of the context from now on; the store keeps it.
 
         Raises:
-            UnknownName: there is no such turn.
+            UsageProblem: there is no such turn.
         """
         known = [str(number) for number in self._kept(name)[0]]
         if str(number) not in known:
-            raise UnknownName(f"turn of chat {name!r}", str(number), known)
+            raise UsageProblem(
+                f"Chat {name!r} has no turn {number}.",
+                hint=f"Its turns: {', '.join(known)}." if known else "It has no turns.",
+            )
         self._write(name, {"drop": number})
 
     def clear(self, name: str) -> None:

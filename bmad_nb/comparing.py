@@ -28,6 +28,8 @@ class Contrasts:
     rows: tuple[CallRow, ...]
     name: str
     home: Any
+    left: int
+    """Calls of a run that was stopped which were never begun."""
     baseline: str = ""
     """Label of the column that others are compared with; empty for the best one."""
 
@@ -191,6 +193,9 @@ class Contrasts:
             self.run, tuple(rows), notes=made.notes, duration_s=made.duration_s,
             earlier=made.earlier, schema=made.schema, scores=made.kept,
         )  # type: ignore[call-arg]  # fmt: skip
+        found.left = (
+            self.left if len(found.rows) == len(made.rows) else 0
+        )  # a part is no stopped run
         found.name, found.home, found.baseline = self.name, self.home, self.baseline
         return found
 

@@ -20,6 +20,7 @@ from IPython.core.magic import (
 from traitlets import Bool, Enum, TraitError, Unicode, observe, validate
 
 _LINE = re.compile(r"^\s*(?:[\w.]+\s*=\s*)?%%?bmad\b(?P<rest>.*)$", re.DOTALL)
+_ALONE = "run_line_magic('bmad;', '"
 _HOLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)?$")
 
 
@@ -179,6 +180,14 @@ def _silenced(line: str) -> tuple[str, bool]:
     return (bare[:-1], True) if bare.endswith(";") else (line, False)
 
 
+def silenced_alone(lines: list[str]) -> list[str]:
+    """Return the lines of a cell with `%bmad ;` for `%bmad;`: IPython takes that `;` for the name.
+
+    It sees what IPython made of a line magic, so no text of a cell is looked at.
+    """
+    return [line.replace(_ALONE, "run_line_magic('bmad', ';") for line in lines]
+
+
 def _own_names(shell: Any, names: dict[str, Any]) -> dict[str, Any]:
     """Return the variables without those that IPython itself put there."""
     hidden = shell.user_ns_hidden
@@ -300,6 +309,8 @@ def load(shell: Any) -> None:
     matchers = shell.Completer.custom_matchers
     if complete not in matchers:
         matchers.append(complete)
+    if silenced_alone not in shell.input_transformers_post:
+        shell.input_transformers_post.append(silenced_alone)
 
 
 def unload(shell: Any) -> None:
@@ -309,3 +320,5 @@ def unload(shell: Any) -> None:
     shell.configurables[:] = [c for c in shell.configurables if not isinstance(c, BmadMagics)]
     if complete in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(complete)
+    if silenced_alone in shell.input_transformers_post:
+        shell.input_transformers_post.remove(silenced_alone)

@@ -45,6 +45,7 @@ class Together(Running):
         budget_usd: float | str | Decimal | None = None,
         resume: str = "auto",
         replay: bool = False,
+        background: bool = False,
         **options: Any,
     ) -> Run:
         """Let several LLMs work on one question together, and return the run.
@@ -64,6 +65,7 @@ class Together(Running):
             budget_usd: hard limit in US dollars.
             resume: as in `run`.
             replay: as in `run`.
+            background: as in `run`: return at once; `run.wait()` or `await run` waits for the end.
             **options: keys of `collaborate:` (`n`, `method`, `threshold`, `quorum`, `rounds`,
                 `judge`, `experts`, `strong`, `weights`, ...) or of `refine:` (`until`, `judge`,
                 `max`, ...), and `checks`, `params`, `retry`, `timeout`, `fallback`, `limits`.
@@ -76,9 +78,9 @@ class Together(Running):
         """
         execution = self.collaboration(
             prompt, kind, llms, inputs=inputs, system=system, output=output, over=over,
-            budget_usd=budget_usd, resume=resume, replay=replay, **options,
+            budget_usd=budget_usd, resume=resume, replay=replay, background=background, **options,
         )  # fmt: skip
-        return self.go(execution)
+        return self.alone(execution) if background else self.go(execution)
 
     def collaboration(
         self,
@@ -90,11 +92,13 @@ class Together(Running):
         budget_usd: float | str | Decimal | None = None,
         resume: str = "auto",
         replay: bool = False,
+        background: bool = False,
         **given: Any,
     ) -> Execution:
         """Return how `collaborate` would run; nothing is asked."""
         flow, values = self.question(prompt, kind, llms, inputs=inputs, replay=replay, **given)
-        return self.prepared(flow, Wishes(values), budget_usd, resume, replay=replay)
+        wishes = Wishes(values)
+        return self.prepared(flow, wishes, budget_usd, resume, replay=replay, alone=background)
 
     def question(
         self,

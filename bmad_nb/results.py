@@ -77,6 +77,9 @@ class Result:
         """The variable that the card's own examples speak of."""
         self.home: Any = None
         """The workspace that it came from, so that it can be rated; None where nobody said it."""
+        known = self.run.options.get("calls", 0) if isinstance(self.run.options, dict) else 0
+        self.left = max(0, known - len(rows)) if run.status != "completed" else 0
+        """Calls of a run that was stopped which were never begun."""
         self.chat = ""
         """The conversation that it is a turn of."""
 
@@ -252,9 +255,10 @@ class Result:
             status=self.run.status,
             budget_usd=self.run.budget_usd,
             duration_s=self.duration_s,
-            notes=self.notes,
+            notes=(*self.notes, *stopped_early(self.left)),
             next_steps=self._next_steps(),
             name=self.name,
+            left=self.left,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -351,6 +355,12 @@ class Comparison(Contrasts, Result):
             steps += (f"{self.name}.explore()",)
             steps += (f"%bmad show {self.id}",)
         return steps
+
+
+def stopped_early(left: int) -> tuple[str, ...]:
+    """Return what is to be said of a run with calls that were never begun."""
+    were = f"{left:,} {'call was' if left == 1 else 'calls were'} never begun"
+    return (f"{were}; run it again, and only the rest is asked.",) if left else ()
 
 
 def _json(value: Any) -> Any:

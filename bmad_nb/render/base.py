@@ -91,6 +91,8 @@ class ComparisonView:
     """The variable that holds the result."""
     baseline: str = ""
     """Label of the column that others are compared with; empty for the best one."""
+    left: int = 0
+    """Calls that were never begun, because the run was stopped."""
 
 
 NO_MATH = "tex2jax_ignore mathjax_ignore"

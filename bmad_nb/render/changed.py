@@ -37,6 +37,8 @@ _GLYPH = {
     "regression": ("✕", BAD), "lost": ("✕", BAD), "fixed": ("✓", GOOD), "changed": ("≈", WARN),
     "new": ("+", GREY), "gone": (NONE, GREY), "same": ("=", GREY),
 }  # fmt: skip
+_WORDS = {"changed": "in other words"}
+"""What a change is called where its name in the frame says too little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _row(row: Mapping[str, Any]) -> Html:
     case = f"case {row['case']}" if row["case"].isdecimal() else row["case"]
     place = " · ".join(filter(None, [case, row["variant"], _sample(row)]))
     return line(
-        cell(chip(f"{glyph} {row['change']}", colour, strong=row["change"] != "same"),
+        cell(chip(f"{glyph} {_word(row)}", colour, strong=row["change"] != "same"),
              style="padding:8px 8px 8px 20px;width:12%"),
         cell(llm_name(row["llm"]), " ", chip("simulated") if row["simulated"] else "",
              tag("div", cut(place, 120), style=DIM, dir="auto"), name="th",
@@ -100,6 +102,10 @@ def _row(row: Mapping[str, Any]) -> Html:
         cell(_texts(row), style="padding:8px 20px 8px 8px"),
         style=f"background:transparent;border-top:1px solid {LINE}",
     )  # fmt: skip
+
+
+def _word(row: Mapping[str, Any]) -> str:
+    return _WORDS.get(row["change"], str(row["change"]))
 
 
 def _sample(row: Mapping[str, Any]) -> str:
@@ -130,7 +136,7 @@ def changed_text(view: ChangedView) -> str:
     """Return the changes as plain text."""
     shown: Sequence[Mapping[str, Any]] = [r for r in view.rows if r["change"] != "same"]
     rows = [
-        [r["change"], _who(r), cut(r["case"], 40), _scores(r), _one_line(r["answer_before"]),
+        [_word(r), _who(r), cut(r["case"], 40), _scores(r), _one_line(r["answer_before"]),
          _one_line(r["answer"])]
         for r in shown[:MOST_ROWS]
     ]  # fmt: skip

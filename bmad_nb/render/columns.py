@@ -129,18 +129,27 @@ def columns(rows: Iterable[CallRow]) -> tuple[Column, ...]:
 def case_titles(rows: Iterable[CallRow]) -> dict[str, str]:
     """Return what to call each case: its label, and where that is a number its prompt's start.
 
-    What all prompts have in common at their start says nothing, and is left out.
+    What all prompts have in common at their start and at their end says nothing, and is left out.
     """
     prompts = {row.case: row.messages[-1].text if row.messages else "" for row in rows}
-    first, last = min(prompts.values()), max(prompts.values())  # what these share, all share
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    shared = "".join(each for each, _ in same) if len(prompts) > 1 else ""
-    start = max(shared.rfind(" "), shared.rfind("\n")) + 1
+    several = len(prompts) > 1
+    start = _shared_words(prompts.values()) if several else 0
+    end = _shared_words([prompt[:start:-1] for prompt in prompts.values()]) if several else 0
     titles = {}
     for case, prompt in prompts.items():
-        own = " ".join(prompt[start : start + 200].split())
+        cut = len(prompt) - end
+        own = " ".join(prompt[start : min(start + 200, cut)].split())
         titles[case] = f"{case} · {own}" if case.isdecimal() and own else case
     return titles
+
+
+def _shared_words(texts: Iterable[str]) -> int:
+    """Return how many characters at their start all texts share, up to the last gap in them."""
+    every = list(texts)
+    first, last = min(every), max(every)  # what these share, all share
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    shared = "".join(each for each, _ in same)
+    return max(shared.rfind(" "), shared.rfind("\n")) + 1
 
 
 def cases(rows: Iterable[CallRow]) -> tuple[str, ...]:

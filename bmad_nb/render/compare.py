@@ -91,7 +91,10 @@ def tally(view: ComparisonView, shown: Sequence[Column]) -> str:
     """Return how many answered, what it cost and how long it took."""
     what = noun(shown)
     answered = sum(bool(each.answered) for each in shown)
-    parts = [f"{answered} of {counted(len(shown), what)} answered", money(view).sentence]
+    parts = [
+        f"{answered} of {counted(len(shown) + view.left, what)} answered",
+        money(view).sentence,
+    ]
     if view.duration_s is not None:
         parts.append(seconds(view.duration_s))
     return " · ".join(parts)

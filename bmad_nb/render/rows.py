@@ -74,7 +74,10 @@ def rows_html(view: ComparisonView) -> str:
     scored = any(row.score is not None for row in view.rows)
     grouped = _grouped(view.rows)
     answered = sum(row.state == "answered" for row in view.rows)
-    right = [f"{answered:,} of {counted(len(view.rows), 'call')} answered", money(view).sentence]
+    right = [
+        f"{answered:,} of {counted(len(view.rows) + view.left, 'call')} answered",
+        money(view).sentence,
+    ]
     if view.duration_s is not None:
         right.append(seconds(view.duration_s))
     what = f"{counted(len(shown), noun(shown))} \u00d7 {counted(len(every), 'case')}"

@@ -95,7 +95,7 @@ def compare_text(view: ComparisonView) -> str:
     many = len(every) > 1
     answered = sum(row.state == "answered" for row in view.rows)
     unit = "call" if many else noun(shown)
-    count = f"{answered} of {counted(len(view.rows), unit)} answered"
+    count = f"{answered} of {counted(len(view.rows) + view.left, unit)} answered"
     top = [view.verb, f"run {view.run_id}", count, money(view).sentence]
     if view.duration_s is not None:
         top.append(seconds(view.duration_s))

@@ -90,6 +90,7 @@ class Batch:
             title=" ".join(title.split())[:80],
             key=fingerprint([verb, fresh, requests]),
             budget_usd=budget_usd,
+            options={"calls": len(cells)},
         )
         self.begun = False
 

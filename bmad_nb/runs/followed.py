@@ -58,3 +58,16 @@ class Followed:
         """
         # a face is found by its name: no floor below imports one
         return importlib.import_module("bmad_nb.widgets.monitor").opened(self)
+
+    def against(self, before: Any) -> Any:
+        """Return what has become of each task since an earlier run; its card shows both.
+
+        Args:
+            before: the earlier run.
+
+        Returns:
+            a `RunChanges`; its `df` has a row per task.
+        """
+        from bmad_nb.runs.contrasted import RunChanges
+
+        return RunChanges(self, before)  # type: ignore[arg-type]  # a followed run is a Run

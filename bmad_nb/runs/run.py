@@ -267,7 +267,7 @@ class Run(Followed):
 
         Columns of the other run end in `_other`; `same` says whether both gave the same.
         """
-        columns = ["task", "state", "llm", "cost_usd", "duration_s", "answer"]
+        columns = ["task", "state", "llm", "simulated", "cost_usd", "duration_s", "answer"]
         mine, others = self.tasks[columns], other.tasks[columns]
         found = mine.merge(others, on="task", how="outer", suffixes=("", "_other"), sort=False)
         found["same"] = (found["answer"] == found["answer_other"]).fillna(False).astype(bool)

@@ -81,9 +81,7 @@ def _part(
 def diff(front: Front, before: str, now: str, out: str | None, as_json: bool) -> Any:
     """Compare a run with an earlier one: regressions, what is fixed, what reads otherwise."""
     old, new = stored(front, before), stored(front, now)
-    if isinstance(old, Run) and isinstance(new, Run):
-        return shown(new.compare(old), as_json=as_json)
-    if not (isinstance(old, Comparison) and isinstance(new, Comparison)):
+    if not any(isinstance(old, kind) and isinstance(new, kind) for kind in (Run, Comparison)):
         raise UsageProblem("These are runs of different kinds.", hint="Give two of one kind.")
     return shown(bound(front, new.against(old), out), as_json=as_json)
 

@@ -30,7 +30,7 @@ _CALLED = {
     "collaboration": "collaborate", "collaborate": "collaborate", "prepared": "run",
     "planned": "plan", "question": "question", "resumption": "resume", "pause": "pause",
     "cancel": "cancel", "approve": "approve", "fork": "fork", "runs": "runs", "spent": "spent",
-    "run_of": "run_of", "improve": "improve",
+    "run_of": "run_of", "improve": "improve", "build": "build",
 }  # fmt: skip
 """Methods of the workspace that a verb ends in, and the public ones that do the same."""
 _TEMPLATES = ("system", "reference")
@@ -132,6 +132,8 @@ def _call(front: Front, called: _Called, params: Mapping[str, Any]) -> str:
     args, given = list(called.args), dict(called.given)
     if called.method in {"prepared", "planned"}:
         args, given = _run_arguments(front, args, given, params)
+    if called.method == "build" and isinstance(front.names.get(params["definition"]), Workflow):
+        args = [front.names[params["definition"]]]
     if isinstance(given.get("inputs"), Mapping) and called.method in {
         "ask", "compare", "collaboration", "question",
     }:  # fmt: skip

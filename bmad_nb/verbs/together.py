@@ -22,7 +22,7 @@ from bmad_nb.verbs.base import (
     shown,
 )
 from bmad_nb.verbs.running import gone
-from bmad_nb.verbs.wishes import Options, show_progress_option
+from bmad_nb.verbs.wishes import Options, background_option, show_progress_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,7 +108,7 @@ def _command(verb: str) -> click.Command:
         _option("--raw", is_flag=True, help="leave {{ }} in the prompt as it is"),
         _option("--new", is_flag=True, help="begin anew, though an equal run was stopped"),
         _option("--dry-run", is_flag=True, help="show the plan and what it costs; nobody is asked"),
-        replay_option, out_option, json_option, show_progress_option,
+        replay_option, out_option, json_option, show_progress_option, background_option,
         click.argument("prompt", nargs=-1),
     )  # fmt: skip
     for option in reversed(shared):
@@ -118,7 +118,7 @@ def _command(verb: str) -> click.Command:
 
 
 def _together(front: Front, kind: str, prompt: tuple[str, ...], options: dict[str, Any]) -> Any:
-    taken = ("out", "as_json", "budget", "replay", "show_progress", "new")
+    taken = ("out", "as_json", "budget", "replay", "show_progress", "new", "background")
     told = Options(**{name: options.pop(name) for name in taken})
     params = {
         name: value
@@ -144,7 +144,7 @@ def _together(front: Front, kind: str, prompt: tuple[str, ...], options: dict[st
         return shown(bound(front, planned, told.out), as_json=told.as_json)
     execution = space.collaboration(
         text, kind, models, budget_usd=told.budget, resume="never" if told.new else "auto",
-        replay=told.replay, **given,
+        replay=told.replay, background=told.background, **given,
     )  # fmt: skip
     return gone(front, execution, told)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.controls import Controls
+
 SETUP = """%load_ext bmad_nb
 from bmad_nb.workspace import default_workspace
 ws = default_workspace()
@@ -34,14 +36,23 @@ def test_every_control_of_the_explorer_works(
         page = notebook.page
         view = page.locator(".bmad-compare")
         view.wait_for(timeout=30_000)
+        controls = Controls(page)
         assert 5 == view.locator("tbody tr").count()
         view.locator("input[type=search]").fill("say 3")
         assert 1 == view.locator("tbody tr").count()
         assert "1 of 5 cases fit" in view.inner_text()
         view.locator("input[type=search]").fill("")
-        view.locator("select").nth(0).select_option("disagree")
-        assert 5 == view.locator("tbody tr").count()
-        view.locator("select").nth(1).select_option("title")
+        shows, orders = view.locator("select").nth(0), view.locator("select").nth(1)
+        for kind, count in (("failed", 0), ("wrong", 5), ("disagree", 5), ("", 5), ("disagree", 5)):
+            shows.select_option(kind)
+            assert count == view.locator("tbody tr").count()
+        assert {"", "failed", "wrong", "disagree"} == {
+            each.get_attribute("value") for each in shows.locator("option").all()
+        }
+        for order in [each.get_attribute("value") for each in orders.locator("option").all()]:
+            orders.select_option(order)
+            assert 5 == view.locator("tbody tr").count()
+        orders.select_option("title")
         view.locator("select").nth(2).select_option("own/evil")
         assert "own/evil baseline" in view.inner_text()
         view.locator("tbody tr").nth(0).click()
@@ -56,11 +67,22 @@ def test_every_control_of_the_explorer_works(
             "() => document.querySelector('.bmad-compare').innerText.includes('was rated')"
         )
         view.locator(".bmad-button", has_text="Show names").click()
+        view.locator(".bmad-button", has_text="Hide names").click()
+        assert "own/" not in view.locator("thead").inner_text()
+        view.locator(".bmad-button", has_text="Show names").click()
+        assert 1 == controls.unfold(".bmad-compare")
         view.locator("tbody tr").nth(4).click()
         view.locator(".bmad-answer", has_text="own/evil").get_by_text("0.25").click()
         page.wait_for_function(
             "() => document.querySelector('.bmad-compare').innerText.includes('score 0.25')"
         )
+        for words in ("0", "0.5", "0.75", "1", "Best"):
+            answer = view.locator(".bmad-answer", has_text="own/evil")
+            answer.get_by_role("button").get_by_text(words, exact=True).click()
+            score = "1.00" if words == "Best" else f"{float(words):.2f}"
+            answer.get_by_text(f"score {score}").wait_for()
+        assert [] == controls.left()
+        assert 13 <= len([each for each in controls.seen() if each.startswith("explorer")])
         notebook.pictures(tmp_path, f"explorer_{app}")
         assert 2 == page.locator(".jp-CodeCell").count(), "A key reached the notebook's shortcuts."
         rated = json.loads(notebook.python(SCORES))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bmad_nb.llms import local, weights
+from tests.browser.controls import Controls
 from tests.kernel import ROOT
 
 EMBEDDED = "local/smollm2-135m"
@@ -28,12 +29,18 @@ def runnable(tmp_path: Path):
 
 
 def shown_whole(opened, server, path, folder):
-    """Run a notebook and assert that each cell is done, and that nothing failed or was fetched."""
+    """Run a notebook, open all that is folded, and assert that nothing failed or was fetched."""
     with opened(server, path) as page:
+        controls = Controls(page.page)
         page.run_all()
         assert [] == page.failures()
         assert [] == page.watch.errors
         assert any("simulated" in text for text in page.texts())
+        controls.unfold()
+        # what cards have besides folded parts; forms and explorers have tests of their own
+        assert [] == [each for each in controls.left() if each.startswith("card")]
+        folded = page.page.locator(".jp-RenderedHTML section summary").count()
+        assert bool(folded) == any(each.startswith("card | summary") for each in controls.seen())
         for picture in page.pictures(folder, path.stem):
             assert picture.stat().st_size > 50_000
         page.nothing_left()

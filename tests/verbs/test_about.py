@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bmad_nb.chats import Chats
-from bmad_nb.errors import StoreError, UnknownName, UsageProblem
+from bmad_nb.errors import StoreError, UsageProblem
 from bmad_nb.results import as_json
 from bmad_nb.verbs.completion import complete
 from bmad_nb.workspace import Workspace, default_workspace
@@ -100,7 +100,7 @@ def test_wrong_names_and_turns_of_chats_are_errors(ws: Workspace, project: Path)
         if name:
             with pytest.raises(UsageProblem):
                 ws.ask("Where?", "sim/hasty", chat=name)
-    with pytest.raises(UnknownName, match="turn of chat"):
+    with pytest.raises(UsageProblem, match="has no turn 7"):
         ws.chats.drop("trip", 7)
     assert [] == ws.chats.names()
     with pytest.raises(UsageProblem, match="Give one"):
