@@ -219,7 +219,8 @@ class Changed:
         """Keep both."""
         self.run, self.before = run, before
         self.rows, self.earlier = tuple(rows), tuple(earlier)
-        self.name = "d"
+        self.name = ""
+        """The variable that the card's own examples speak of; empty for none."""
 
     @property
     def df(self) -> pd.DataFrame:

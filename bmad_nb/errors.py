@@ -125,7 +125,7 @@ class DefinitionError(WorkflowError):
             return
         lines = [f"  {_at(p, name)}{p.what} {p.hint}".rstrip() for p in self.problems[:20]]
         more = len(self.problems) - 20
-        lines += [f"  … and {more} more."] if more > 0 else []
+        lines += [f"  … and {more} more: .problems, or bmad workflow validate --all."] * (more > 0)
         where = f" in {name}" if name else ""
         super().__init__("\n".join([f"{len(self.problems)} problems{where}:", *lines]))
 

@@ -84,7 +84,7 @@ def _schema(value: Any) -> Any:
         return None
     said = [f"{problem.what} {problem.hint}".strip() for problem in output.problems(value, ())]
     if said:
-        raise ValueError(" ".join(said))
+        raise ValueError(" ".join(said[:8]) + f" … and {len(said) - 8} more." * (len(said) > 8))
     return output.schema_of(value)
 
 

@@ -108,6 +108,13 @@ def test_an_interrupt_keeps_answers_and_the_cell_goes_on_from_there(
     assert len(kept) + len(broken) == len(rows)
     assert 1 <= len(broken) <= AT_ONCE
     assert f"{len(kept)} of {CASES}" in reply.evalue
+    kernel.execute(
+        "shown, again = repr(stopped), repr(ws.run_of(stopped_id)) if 'ws' in dir() else ''"
+    )
+    left = CASES - len(rows)
+    said = kernel.value("shown")
+    assert f"{len(kept)} of {CASES} calls answered" in said
+    assert (f"{left} calls were" in said) == (left > 1)
     assert kernel.value("stopped.run.status, stopped.run.reason") == "('paused', 'user')"
     assert kernel.value("sum(r.billed == 'maybe' for r in stopped.rows)") == str(len(broken))
     assert kernel.value("1 + 1") == "2"

@@ -448,6 +448,8 @@ def test_the_bare_line_is_a_status_screen(kernel: Kernel) -> None:
     assert "Ready:" in reply.value["text/plain"]
     assert "<section" in reply.value["text/html"]
     assert kernel.execute("%bmad ;").messages == []
+    assert kernel.execute("%bmad;").messages == []
+    assert kernel.execute("text = '%bmad;'\n%bmad;\nprint(text)").stdout == "%bmad;\n"
     assert kernel.execute("%bmad runs --json;").messages == []
     assert "Usage: %%bmad" in kernel.execute("%%bmad\nx").stdout
 

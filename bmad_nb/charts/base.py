@@ -7,11 +7,17 @@ terminal), so each chart brings the same numbers as SVG, as a table and as text.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
 from bmad_nb.render.base import GREY, SOFT, plain
+
+INK, PAPER = "#1f2328", "#ffffff"
+"""Colours of a picture in a file of its own, which has no theme to inherit from."""
+_THEME = '<span style="color:currentColor">', "</span>"
+"""Around plotly's words, so that they take the page's ink: no one colour holds on every page."""
 
 
 class Twin(NamedTuple):
@@ -41,14 +47,14 @@ class Chart(go.Figure):  # type: ignore[misc]  # plotly has no types
         del include, exclude, kwargs
         bundle: dict[str, Any] = {
             "application/vnd.plotly.v1+json": {
-                **self.to_plotly_json_safe(),
+                **in_ink_of_the_page(self.to_plotly_json_safe()),
                 "config": {"displaylogo": False},
             },
             "text/plain": repr(self),
         }
         if self._static is not None:
             bundle["text/html"] = self._static.html
-            bundle["image/svg+xml"] = self._static.svg
+            bundle["image/svg+xml"] = _on_paper(self._static.svg)
         return bundle
 
     def to_plotly_json_safe(self) -> dict[str, Any]:
@@ -75,6 +81,38 @@ def plotly_text(text: str) -> str:
     """
     safe = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace("$", "&#36;")
+
+
+def in_ink_of_the_page(figure: dict[str, Any]) -> dict[str, Any]:
+    """Return a figure whose titles, ticks and labels have the colour of the text around them."""
+    around = figure.get("layout", {})
+    for name, part in around.items():
+        is_axis = bool(re.fullmatch(r"[xy]axis\d*", name))
+        title = part.get("title", {}) if is_axis else part if name == "title" else {}
+        if title.get("text"):
+            title["text"] = _inked(title["text"])
+        if is_axis and "ticktext" in part:
+            part["ticktext"] = list(map(_inked, part["ticktext"]))
+        elif is_axis:
+            part["tickprefix"] = _THEME[0] + part.get("tickprefix", "")
+            part["ticksuffix"] = part.get("ticksuffix", "") + _THEME[1]
+    for each in figure.get("data", []):
+        if around.get("showlegend") and each.get("name"):
+            each["name"] = _inked(each["name"])
+        if "text" in each.get("mode", ""):
+            words = each["text"] if isinstance(each["text"], list) else [each["text"]]
+            each["text"] = list(map(_inked, words))
+    return figure
+
+
+def _inked(words: str) -> str:
+    return "".join((_THEME[0], words, _THEME[1])) if words else words
+
+
+def _on_paper(svg: str) -> str:
+    """Return a picture with a sheet of paper behind it."""
+    sheet = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
+    return svg.replace(">", f">{sheet}", 1)
 
 
 def layout(title: str, height: int) -> dict[str, Any]:

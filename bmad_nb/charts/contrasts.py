@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from bmad_nb.charts.base import Chart, Twin, axis, flag, layout, number, plotly_text, text
+from bmad_nb.charts.base import INK, Chart, Twin, axis, flag, layout, number, plotly_text, text
 from bmad_nb.charts.quality import Group, groups, made
 from bmad_nb.render.base import ACCENT, GREY, NONE, counted, points, seconds, usd
 from bmad_nb.render.columns import normalised
@@ -35,7 +35,6 @@ _BINS = ("0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1")
 _MADE = "Of answers from the store: what it took when they were made."
 _HOLLOW = "Hollow marks are simulated: invented."
 _TILES = [[0, "#eef2fd"], [1, "#a9bff5"]]
-_INK = "#1f2328"
 """Dark on light tiles: opaque, so that it holds on a light and on a dark page."""
 
 
@@ -192,7 +191,7 @@ def _usd(value: float | None) -> str:
 
 
 def _spans(static: Spans) -> Chart:
-    twin = Twin(spans_html(static), spans_svg(static, ink=GREY), spans_text(static))
+    twin = Twin(spans_html(static), spans_svg(static, ink=INK), spans_text(static))
     figure = Chart(static=twin)
     for each in static.spans:
         if each.value is None:
@@ -225,7 +224,7 @@ def _spans(static: Spans) -> Chart:
 
 
 def _matrix(static: Matrix, every: Sequence[Group], x_title: str) -> Chart:
-    twin = Twin(matrix_html(static), matrix_svg(static, ink=GREY), matrix_text(static))
+    twin = Twin(matrix_html(static), matrix_svg(static, ink=INK), matrix_text(static))
     figure = Chart(static=twin)
     invented = {group.name for group in every if _simulated(group)}
     figure.add_trace(
@@ -234,7 +233,10 @@ def _matrix(static: Matrix, every: Sequence[Group], x_title: str) -> Chart:
             y=[_tick(each, simulated=each in invented) for each in static.rows],
             zmin=0, zmax=1, showscale=False, colorscale=_TILES, xgap=2, ygap=2,
             text=[[points(each) for each in row] for row in static.shares],
-            texttemplate="%{text}", textfont={"color": _INK}, hoverinfo="x+y+text",
+            texttemplate="%{text}", textfont={"color": INK}, hoverinfo="text",
+            hovertext=[[plotly_text(f"{row} and {column}: {points(share)}")
+                        for column, share in zip(static.columns, line, strict=True)]
+                       for row, line in zip(static.rows, static.shares, strict=True)],
         )
     )  # fmt: skip
     x = {**axis(x_title), "type": "category", "showgrid": False}

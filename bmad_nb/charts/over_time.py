@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from bmad_nb.charts.base import Chart, Twin, axis, flag, layout, number, plotly_text, text
+from bmad_nb.charts.base import INK, Chart, Twin, axis, flag, layout, number, plotly_text, text
 from bmad_nb.render.base import ACCENT, BAD, GOOD, GREY, NONE, counted, listed, seconds
 from bmad_nb.render.lanes import (
     ROW,
@@ -62,7 +62,7 @@ def timeline(tasks: pd.DataFrame, calls: pd.DataFrame) -> Chart:
         calls: a row per call, with the columns of `bmad_nb.frames.CALLS`.
     """
     static = _lanes(tasks.to_dict("records"), calls.to_dict("records"))
-    twin = Twin(lanes_html(static), lanes_svg(static, ink=GREY), lanes_text(static))
+    twin = Twin(lanes_html(static), lanes_svg(static, ink=INK), lanes_text(static))
     figure = Chart(static=twin)
     bars = list(_places(static))
     for kind in _STYLE:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from bmad_nb.charts.base import Chart, Twin, axis, flag, layout, number, plotly_text, text
+from bmad_nb.charts.base import INK, Chart, Twin, axis, flag, layout, number, plotly_text, text
 from bmad_nb.render.base import (
     ACCENT,
     GREY,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SIDES = {"right": "middle right", "left": "middle left", "above": "top center",
-          "below": "bottom center"}  # fmt: skip
+          "below": "bottom center", "upper": "top right"}  # fmt: skip
 
 _GAP = "\u00a0\u00a0"
 """Keeps a label off its mark."""
@@ -197,7 +197,7 @@ def figure(static: Scatter) -> Chart:
     """Return the plotly figure of a chart."""
     drawn = [mark for mark in static.marks if mark.drawn]
     zero = static.x.low / 2.2
-    twin = Twin(scatter_html(static), scatter_svg(static, ink=GREY), scatter_text(static))
+    twin = Twin(scatter_html(static), scatter_svg(static, ink=INK), scatter_text(static))
     drawing = Chart(static=twin)
     if static.hull:
         drawing.add_trace(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from bmad_nb.charts.base import Chart, Twin, axis, flag, layout, number, plotly_text, text
+from bmad_nb.charts.base import INK, Chart, Twin, axis, flag, layout, number, plotly_text, text
 from bmad_nb.charts.quality import figure, hull_of
-from bmad_nb.render.base import GREY, NONE, counted, points, usd
+from bmad_nb.render.base import NONE, counted, points, usd
 from bmad_nb.render.shares import Shares, colour, percent, shares_html, shares_svg, shares_text
 from bmad_nb.render.svg import Mark, Scatter, cost_axis, value_axis
 from bmad_nb.scorers.base import interval
@@ -142,7 +142,7 @@ def share(decisions: pd.DataFrame, by: str = "router") -> Chart:
         bars=tuple((str(name), tuple(map(float, row))) for name, row in shares.iterrows()),
     )
     drawing = Chart(
-        static=Twin(shares_html(static), shares_svg(static, ink=GREY), shares_text(static))
+        static=Twin(shares_html(static), shares_svg(static, ink=INK), shares_text(static))
     )
     names = [plotly_text(name) for name, _ in static.bars]
     for place, part in enumerate(static.parts):

@@ -148,7 +148,8 @@ def brief(value: Any, most: int = 60) -> str:
     form = reprlib.Repr()
     form.maxstring = form.maxother = most
     try:
-        return form.repr(spelled(value))[:most]
+        said = form.repr(spelled(value))
+        return said if len(said) <= most else f"{said[: most - 1]}…"
     except Exception:  # noqa: BLE001  (anybody's object)
         return f"a {type(value).__name__}"[:most]
 

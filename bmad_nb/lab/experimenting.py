@@ -19,7 +19,7 @@ from bmad_nb.budget import parse_usd
 from bmad_nb.errors import RunFailed, UnknownName, UsageProblem
 from bmad_nb.messages import fingerprint
 from bmad_nb.planner import Wishes
-from bmad_nb.render.base import listed
+from bmad_nb.render.base import listed, usd
 from bmad_nb.render.stats import Paired, paired
 from bmad_nb.routers.base import Router
 from bmad_nb.routers.choice import router_of
@@ -286,6 +286,10 @@ def _or_infinite(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
+def _usd(amount: float) -> str:
+    return usd(Decimal(str(amount)))
+
+
 def _verdict(found: Experiment) -> str:
     values = found.frame.set_index(["metric", "router"])["value"]
     costs = values["cost_usd"]
@@ -297,10 +301,14 @@ def _verdict(found: Experiment) -> str:
     cases = f"over {found.differences.cases} cases"
     if not shown:
         cheapest = costs.idxmin() if costs.notna().all() else ""
-        more = f" {cheapest} costs least, ${costs[cheapest]:.3g} a run." if cheapest else ""
+        more = (
+            f" {cheapest} costs least, {usd(Decimal(str(costs[cheapest])))} a run."
+            if cheapest
+            else ""
+        )
         return f"No difference in quality is shown {cases}.{more}"
     said = [f"{d.against} by {d.mean:.3f} ({d.low:.3f} to {d.high:.3f})" for d in shown]
     rest = [d.against for d in found.differences.differences if not d.shown]
     more = f" Against {listed(rest)} no difference is shown." if rest else ""
-    price = f", at ${costs[found.best]:.3g} a run" if not math.isnan(costs[found.best]) else ""
+    price = f", at {_usd(costs[found.best])} a run" if not math.isnan(costs[found.best]) else ""
     return f"{found.best} is better {cases}{price}: than {'; than '.join(said)}.{more}"

@@ -74,11 +74,14 @@ class Recording(NamedTuple):
         invented = self.calls.get("simulated")
         many = len(self.queries)
         queries = "1 query" if many == 1 else f"{many:,} queries"
+        shown = self.summary
         said = f"{queries} x {counted(self.calls['model'].nunique(), 'LLM')}"
         if invented is not None and bool(invented.fillna(False).astype(bool).any()):
             every = bool(invented.fillna(False).astype(bool).all())
             said += ", all simulated" if every else ", in part simulated"
-        table = self.summary.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep=NONE)
+            which = self.calls.loc[invented.fillna(False).astype(bool), "model"]
+            shown["llm"] += [" (simulated)" * (llm in set(which)) for llm in shown["llm"]]
+        table = shown.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep=NONE)
         return f"{said}\n{table}"
 
 

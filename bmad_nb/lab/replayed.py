@@ -332,8 +332,9 @@ class Replay:
         for place, llm in enumerate(self.llms):
             low, high = metrics.interval(drawn[:, place])
             yield PointView(
-                self._said(llm), float(usd[place]), float(score[place]), low, high, is_llm=True
-            )
+                self._said(llm), float(usd[place]), float(score[place]), low, high, is_llm=True,
+                simulated=llm in self._recorded.simulated,
+            )  # fmt: skip
         for each in self._measured:
             if each.name not in {*YARDSTICKS, "prompt-length"}:
                 low, high = self._interval(each, "quality")

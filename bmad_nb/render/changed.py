@@ -49,7 +49,8 @@ class ChangedView:
     before_id: str
     rows: tuple[Mapping[str, Any], ...]
     """A mapping per answer, with the names of `columns.CHANGES`, what needs somebody first."""
-    name: str = "d"
+    name: str = ""
+    """The variable that holds it; empty for none."""
     before_utc: str = ""
     now_utc: str = ""
 
@@ -70,14 +71,14 @@ def changed_html(view: ChangedView) -> str:
     """Return the changes as markup."""
     shown = [row for row in view.rows if row["change"] != "same"][:MOST_ROWS]
     more = sum(row["change"] != "same" for row in view.rows) - len(shown)
-    note = tag("div", f"{more:,} more, in {view.name}.df", style=f"{DIM};padding:6px 20px")
+    where = f"{view.name}.df" if view.name else "its DataFrame, .df"
+    note = tag("div", f"{more:,} more, in {where}", style=f"{DIM};padding:6px 20px")
     weak = ["Scores decide what is a regression; without scores words alone are compared."]
     if any(row["simulated"] for row in view.rows):
         weak.append("Simulated LLMs are among them.")
     when = f"{view.before_utc[:16]} → {view.now_utc[:16]} UTC" if view.before_utc else ""
     foot = tag("footer", dim("Next", "opacity:0.72"), " \u00a0",
-               joined((code(f"{view.name}.{each}") for each in ("regressions", "fixed", "df")),
-                      " \u00a0"),
+               joined(map(code, _next(view)), " \u00a0"),
                style=f"border-top:1px solid {LINE};padding:9px 20px;font-size:12px")  # fmt: skip
     return card(
         "Changes between two runs",
@@ -86,6 +87,12 @@ def changed_html(view: ChangedView) -> str:
         note if more else "",
         foot,
     )
+
+
+def _next(view: ChangedView) -> list[str]:
+    if not view.name:
+        return [f"%bmad diff {view.before_id} {view.run_id} -o d", "d.regressions"]
+    return [f"{view.name}.{each}" for each in ("regressions", "fixed", "df")]
 
 
 def _row(row: Mapping[str, Any]) -> Html:
@@ -143,7 +150,8 @@ def changed_text(view: ChangedView) -> str:
     heads = ["change", "LLM", "case", "score", "before", "now"]
     parts = [f"diff  run {view.before_id} -> {view.run_id}\n{sentence(view)}."]
     parts += [table_text(heads, rows)] if rows else []
-    parts += [f"{len(shown) - MOST_ROWS:,} more, in {view.name}.df"] * (len(shown) > MOST_ROWS)
+    where = f"{view.name}.df" if view.name else "its DataFrame, .df"
+    parts += [f"{len(shown) - MOST_ROWS:,} more, in {where}"] * (len(shown) > MOST_ROWS)
     return plain("\n\n".join(parts))
 
 

@@ -104,9 +104,8 @@ def _columns(view: ComparisonView, shown: Sequence[Column], found: Verdict) -> H
     """Return one column per LLM, with its answer over its measures."""
     if not shown:
         return Html("")
-    wide = f"{90 / len(shown):.0f}%"
-    widths = tag("colgroup", Html('<col style="width:10%">'),
-                 *(Html(f'<col style="width:{wide}">') for _ in shown))  # fmt: skip
+    # room for the longest row head on a page of any width; the LLMs share the rest
+    widths = tag("colgroup", Html('<col style="width:94px">'), *(Html("<col>") for _ in shown))
     heads = [
         cell(name_block(each), _chips(each, found), name="th", scope="col",
              style=f"padding:12px 14px 8px 14px;border-top:2px solid {_edge(each, found)};"

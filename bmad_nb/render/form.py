@@ -26,6 +26,7 @@ from bmad_nb.render.base import (
     counted,
     cut,
     joined,
+    listed,
     markup,
     plain,
     tag,
@@ -45,8 +46,8 @@ STYLE = f"""<style>
 .bmad-form {{border:1px solid {LINE};border-radius:8px;max-width:960px;overflow:hidden}}
 .bmad-form .bmad-part {{border-top:1px solid {LINE};padding:10px 20px 12px}}
 .bmad-form .bmad-head {{padding:10px 20px 0}}
-.bmad-form .bmad-side {{border-right:1px solid {LINE};padding:4px 14px 8px 6px}}
-.bmad-form .bmad-main {{padding:0 2px 8px 14px}}
+.bmad-form .bmad-side {{padding:4px 14px 8px 6px}}
+.bmad-form .bmad-main {{padding:0 2px 8px 14px;border-left:1px solid {LINE}}}
 .bmad-form .bmad-side button {{padding:0 9px;font-size:12px}}
 .bmad-form .bmad-side select {{border:none;background:transparent;padding:0}}
 .bmad-form .bmad-side option {{padding:6px 8px;border-radius:4px;text-overflow:ellipsis;
@@ -54,6 +55,8 @@ STYLE = f"""<style>
 .bmad-form .widget-label {{text-align:left;font-size:12px;opacity:0.85}}
 .bmad-form .bmad-code textarea, .bmad-form .bmad-code input {{
   font-family:var(--jp-code-font-family,monospace);font-size:12px;line-height:1.55}}
+.bmad-form .bmad-named > .widget-label {{position:absolute;width:1px;height:1px;overflow:hidden;
+  clip-path:inset(50%);padding:0}}
 .bmad-form textarea {{resize:vertical}}
 .bmad-form .widget-text input, .bmad-form .widget-textarea textarea,
 .bmad-form .widget-dropdown select {{border-radius:4px}}
@@ -136,6 +139,18 @@ def listing(problems: Sequence[Said]) -> str:
         "padding:8px 12px"
     )
     return _block(tag("div", *lines, style=style, role="status"))
+
+
+def comments_lost(comments: Sequence[str]) -> str:
+    """Return what is to be said of comments that a change could not keep; empty of none."""
+    if not comments:
+        return ""
+    some = listed([repr(cut(each, 60)) for each in comments])
+    were = "comment was" if len(comments) == 1 else "comments were"
+    return (
+        f"This layout left no place for the change: part of it is written anew, and "
+        f"{len(comments):,} {were} lost ({some}). Undo takes it back."
+    )
 
 
 def title(name: str, about: str) -> str:

@@ -94,8 +94,10 @@ def llm_name(llm: str) -> Html:
     endpoint, slash, model = llm.rpartition("/")
     return markup(
         tag("span", endpoint + slash, style="opacity:0.66") if slash else "",
-        tag("span", model, style="font-weight:600;overflow-wrap:anywhere"),
-    )
+        # a block of its own, so that a line ends at the slash before it ends in a word
+        tag("span", model, style="display:inline-block;max-width:100%;font-weight:600;"
+            "overflow-wrap:anywhere"),
+    )  # fmt: skip
 
 
 def setting(column: Column) -> str:

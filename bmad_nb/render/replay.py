@@ -34,6 +34,8 @@ class PointView:
     low: float
     high: float
     is_llm: bool
+    simulated: bool = False
+    """An invented score and price: its mark is hollow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def _scatter(view: ReplayView) -> Scatter:
     marks = tuple(
         Mark(
             each.name, each.cost_usd, each.quality, _or_none(each.low), _or_none(each.high),
-            hollow=not each.is_llm,
+            hollow=each.simulated, router=not each.is_llm,
             cells=(
                 "LLM" if each.is_llm else "router",
                 f"{each.quality:.3f}", f"{1000 * each.cost_usd:.4g}", "",

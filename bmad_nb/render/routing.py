@@ -13,6 +13,8 @@ from bmad_nb.render.text import table_text
 
 _HEAD = "padding:5px 10px;font-size:11px;opacity:0.72"
 _PAD = "padding:5px 10px"
+_NUMBERS = {"Expected", "$ per Mtok", "Seconds", "Has", "Need"}
+"""Heads of columns whose numbers stand on the right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ class WhyView:
     reason: str
     candidates: Sequence[Mapping[str, Any]]
     """`llm`, and where they are known `expected`, `low`, `high`, `usd_per_mtok`, `seconds`,
-    `outcome`."""
+    `outcome`, `simulated`."""
     facts: tuple[str, ...] = ()
     """What stood at that moment."""
     simulated: bool = False
@@ -204,7 +206,7 @@ def why_html(view: WhyView) -> Html:
         right = f"{_PAD};text-align:right"
         rows.append(
             line(
-                cell(llm_name(each["llm"]), style=_PAD),
+                cell(_llm(each["llm"], simulated=bool(each.get("simulated"))), style=_PAD),
                 cell(points(each.get("expected")), " ", dim(_ends(each)), style=right),
                 cell(_usd(each.get("usd_per_mtok")), style=right),
                 cell(_seconds(each.get("seconds")), style=right),
@@ -215,14 +217,14 @@ def why_html(view: WhyView) -> Html:
     said = tag(
         "p",
         tag("b", view.llm),
+        " (simulated)" if view.simulated else "",
         f", because {view.reason}.",
         style="margin:0 0 8px 0;font-size:13px",
     )
     told = tag(
         "p", " · ".join((f"router {view.router}", *view.facts)), style=f"{LABEL};margin:8px 0 0 0"
     )
-    mark = chip("simulated") if view.simulated else ""
-    parts = (said, mark, _table(heads, rows), told)
+    parts = (said, _table(heads, rows), told)
     return card(
         "why this LLM", fold("Why this LLM?", *parts, aside=f"task {view.task}", is_open=True)
     )
@@ -232,7 +234,8 @@ def why_text(view: WhyView) -> str:
     """Return the same as text."""
     rows = [
         (
-            ("> " if each["llm"] == view.llm else "  ") + each["llm"],
+            ("> " if each["llm"] == view.llm else "  ") + each["llm"]
+            + " (simulated)" * bool(each.get("simulated")),
             points(each.get("expected")), _usd(each.get("usd_per_mtok")),
             _seconds(each.get("seconds")), str(each.get("outcome", "")),
         )
@@ -260,7 +263,11 @@ def _others(route: Route) -> Html:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Html]) -> Html:
-    top = line(*(cell(head, name="th", scope="col", style=_HEAD) for head in heads))
+    top = line(*(
+        cell(head, name="th", scope="col",
+             style=f"{_HEAD};text-align:right" if head in _NUMBERS else _HEAD)
+        for head in heads
+    ))  # fmt: skip
     return table(tag("thead", top), tag("tbody", *rows))
 
 

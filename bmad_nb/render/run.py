@@ -16,7 +16,7 @@ from bmad_nb.render.columns import money
 
 MOST_BOXES, MOST_EDGES = 60, 300
 """Tasks and lines of a graph that are drawn one by one."""
-MOST_TASKS, MOST_OUTPUTS = 60, 12
+MOST_TASKS, MOST_OUTPUTS, MOST_PROBLEMS = 60, 12, 20
 """Rows of the table, and outputs, that are shown."""
 OUTPUT_LIMIT, ANSWER_LIMIT = 2000, 200
 """Characters of an output, and of a task's answer, that are shown."""

@@ -43,6 +43,7 @@ from bmad_nb.render.parts import (
 )
 from bmad_nb.render.run import (
     MOST_OUTPUTS,
+    MOST_PROBLEMS,
     MOST_TASKS,
     OUTPUT_LIMIT,
     GraphNode,
@@ -110,9 +111,13 @@ def _section(title: str, *content: str) -> Html:
 
 def _problems(problems: Iterable[str]) -> Html:
     """Return what is wrong with a workflow, above all else."""
+    every = list(problems)
     lines = [
-        tag("div", "✕ ", each, style=f"{PRE};margin:0 0 4px 0", dir="auto") for each in problems
+        tag("div", "✕ ", each, style=f"{PRE};margin:0 0 4px 0", dir="auto")
+        for each in every[:MOST_PROBLEMS]
     ]
+    more = len(every) - MOST_PROBLEMS
+    lines += [tag("div", f"{more:,} more, in plan.missing", style=DIM)] if more > 0 else []
     style = f"padding:12px 20px 8px 20px;background:{BAD}14;border-bottom:1px solid {LINE}"
     return tag("div", *lines, style=style) if lines else Html("")
 
@@ -215,7 +220,7 @@ def _task(view: RunView, node: GraphNode, task: TaskRow, needs: list[str]) -> Ht
         cell(who, style=f"{pad}min-width:110px;overflow-wrap:anywhere"),
         cell(str(task.attempts) if task.attempts else NONE, style=number),
         cell(cost, _small(mark) if mark else "", style=number),
-        cell(seconds(took(task)), style=number),
+        cell(seconds(took(task)), _small("simulated") if task.simulated else "", style=number),
         cell(tag("div", said, style=PRE, dir="auto"), _small(aside) if aside else "",
              style="padding:6px 0;width:36%;min-width:180px"),
         style=f"background:transparent;border-top:1px solid {LINE}",

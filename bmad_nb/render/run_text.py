@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bmad_nb.render.base import NONE, cut, listed, plain, seconds, usd
 from bmad_nb.render.run import (
     MOST_OUTPUTS,
+    MOST_PROBLEMS,
     MOST_TASKS,
     OUTPUT_LIMIT,
     GraphView,
@@ -32,13 +33,19 @@ from bmad_nb.render.text import WIDTH, table_text
 from bmad_nb.render.together import together_text, together_view
 
 
+def _problems(problems: Sequence[str]) -> list[str]:
+    more = len(problems) - MOST_PROBLEMS
+    lines = [f"✕ {each}" for each in problems[:MOST_PROBLEMS]]
+    return [*lines, f"{more:,} more, in plan.missing"] if more > 0 else lines
+
+
 def workflow_text(view: WorkflowView) -> str:
     """Return the definition of a workflow as plain text: what it does, its tasks, what is wrong."""
     graph = view.graph
     top = [f"workflow {graph.name}  {size_of(graph)}", f"{workflow_sentence(view)}."]
     blocks = [
         "\n".join([*top, _wrapped(view.description)] if view.description else top),
-        "\n".join(f"✕ {each}" for each in view.problems),
+        "\n".join(_problems(view.problems)),
         "\n".join(f"{name}: {value}" for name, value in view.facts),
         _definition(graph),
         _next(view.next_steps),

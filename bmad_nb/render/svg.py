@@ -226,7 +226,7 @@ def scatter_text(chart: Scatter) -> str:
 
 
 def sides(chart: Scatter) -> list[str]:
-    """Return for each drawn mark where its label stands: right, left, above or below.
+    """Return for each drawn mark where its label stands: right, left, above, below or upper right.
 
     The side on which it meets the fewest marks and earlier labels; the first of equals.
     """
@@ -241,6 +241,7 @@ def sides(chart: Scatter) -> list[str]:
             "left": (left - 3 - wide, y - 8, left - 3, y + 6),
             "above": (x - wide / 2, top - 16, x + wide / 2, top - 2),
             "below": (x - wide / 2, bottom + 2, x + wide / 2, bottom + 16),
+            "upper": (right + 3, y - 20, right + 3 + wide, y - 6),
         }
         side = min(boxes, key=lambda each: _clash(boxes[each], taken))
         taken.append(boxes[side])
@@ -351,6 +352,7 @@ def _mark(chart: Scatter, mark: Mark, side: str, ink: str) -> Html:
         "left": (x - 10, y + 4, "end"),
         "above": (x, top - 5, "middle"),
         "below": (x, bottom + 13, "middle"),
+        "upper": (x + 10, y - 8, "start"),
     }[side]
     name = _word(at[0], at[1], mark.caption, ink, at[2])
     return tag("g", tag("title", joined((mark.label, *mark.cells), " · ")), bar, dot, name)

@@ -138,7 +138,7 @@ def _finding(each: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return (
         str(each.get("severity", "")),
         cut(str(each.get("claim", "")), ANSWER_LIMIT),
-        str(each.get("reviewer", "")),
+        str(each.get("reviewer", "")) + " (simulated)" * bool(each.get("simulated")),
         became,
     )
 

@@ -10,18 +10,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bmad_nb.render.run_changes import RunChangesView
-    from bmad_nb.runs.run import Run
 
 
 class RunChanges:
     """What has become of each task since an earlier run.
 
     Args:
-        run: the later run.
+        run: the later `Run`; it makes this object, so its class is not imported here.
         before: the earlier one.
     """
 
-    def __init__(self, run: Run, before: Run) -> None:
+    def __init__(self, run: Any, before: Any) -> None:
         """Keep both; their tasks are read when they are asked for."""
         self._run, self._before = run, before
         self.name = ""
@@ -30,12 +29,14 @@ class RunChanges:
     @property
     def run(self) -> RunRow:
         """The row of the later run."""
-        return self._run.run
+        row: RunRow = self._run.run
+        return row
 
     @property
     def before(self) -> RunRow:
         """The row of the earlier run."""
-        return self._before.run
+        row: RunRow = self._before.run
+        return row
 
     @property
     def df(self) -> pd.DataFrame:
@@ -43,7 +44,8 @@ class RunChanges:
 
         Columns of the earlier run end in `_other`; `same` says whether both gave the same.
         """
-        return self._run.compare(self._before)
+        frame: pd.DataFrame = self._run.compare(self._before)
+        return frame
 
     def records(self) -> list[dict[str, Any]]:
         """Return the rows of `df`, None for what is missing."""

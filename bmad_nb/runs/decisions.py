@@ -64,16 +64,22 @@ class Explanation:
 
 
 def _why(row: Mapping[Any, Any]) -> WhyView:
-    facts = [f"decided in the {row['at']}" if row["at"] == "plan" else f"at {row['time_utc']}"]
+    when = f"at {str(row['time_utc'])[:19]} UTC"
+    facts = ["decided in the plan" if row["at"] == "plan" else when]
     if row["left_usd"] == row["left_usd"]:
         facts.append(f"${row['left_usd']:.4g} were left")
     if row["learned_version"]:
         facts.append(f"version {row['learned_version']} of what scores taught")
     if row["propensity"] < 1:
         facts.append(f"chosen with probability {row['propensity']:.2f}")
+    invented = bool(row["simulated"])
+    candidates = [  # a plan says it of the one that it chose only
+        {**each, "simulated": each.get("simulated", invented and each["llm"] == row["llm"])}
+        for each in row["candidates"]
+    ]
     return WhyView(
-        row["part"], row["llm"], row["router"], row["reason"], row["candidates"], tuple(facts),
-        bool(row["simulated"]),
+        row["part"], row["llm"], row["router"], row["reason"], candidates, tuple(facts),
+        invented,
     )  # fmt: skip
 
 

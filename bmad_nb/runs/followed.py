@@ -70,4 +70,4 @@ class Followed:
         """
         from bmad_nb.runs.contrasted import RunChanges
 
-        return RunChanges(self, before)  # type: ignore[arg-type]  # a followed run is a Run
+        return RunChanges(self, before)

@@ -76,7 +76,7 @@ class Planned:
         facts = [
             ("inputs", ", ".join(inputs) or "none"),
             ("strategy", self.plan.strategy),
-            ("LLMs", ", ".join(self.llms) or "none"),
+            ("LLMs", ", ".join(self._named()) or "none"),
             ("limits", _limits(self.plan.limits)),
             ("outputs", ", ".join(name for name, _ in self.plan.outputs)),
         ]
@@ -114,6 +114,13 @@ class Planned:
     def llms(self) -> list[str]:
         """Ids of the LLMs that the plan asks."""
         return list(dict.fromkeys(name for step in self.plan.steps for name in llms_of(step)))
+
+    def _named(self) -> list[str]:
+        """Return the ids of the LLMs; the simulated ones say so."""
+        steps = self.plan.steps
+        invented = {llm for step in steps if step.assignment and step.assignment.simulated
+                    for llm in llms_of(step)}  # fmt: skip
+        return [f"{llm} (simulated)" if llm in invented else llm for llm in self.llms]
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values, and what is to be expected of it."""

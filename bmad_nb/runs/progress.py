@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from bmad_nb.events import CallRow, TaskRow
+from bmad_nb.render.base import usd
 
 TAIL = 600
 """Characters of an answer on its way that are kept: its visible end."""
@@ -103,7 +104,10 @@ class Progress:
         limit = "" if self.limit_usd is None else f" of ${self.limit_usd:f}"
         parts = [f"{self.done}/{self.total} {self.unit}"]
         parts += [] if over else [f"{len(self.running)} running"]
-        parts += [f"${self.spent_usd:.4f}{limit}", f"{time.monotonic() - self.started:.0f} s"]
+        money = usd(self.spent_usd)
+        if self.invented_usd:
+            money += f" (and {usd(self.invented_usd)} simulated)"
+        parts += [f"{money}{limit}", f"{time.monotonic() - self.started:.0f} s"]
         if over:
             return " · ".join(parts)
         asked = sorted({row.llm for row in list(self.running.values())})

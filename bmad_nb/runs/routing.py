@@ -126,6 +126,6 @@ def _row(candidate: Candidate, chosen: Assignment) -> dict[str, Any]:
     fields = {
         "llm": llm, "expected": expected, "low": candidate.low, "high": candidate.high,
         "scored": candidate.scored or None, "seconds": candidate.seconds, "usd_per_mtok": price,
-        "outcome": said.get(llm, ""),
+        "outcome": said.get(llm, ""), "simulated": candidate.card.simulated or None,
     }  # fmt: skip
     return {name: value for name, value in fields.items() if value is not None}

@@ -40,5 +40,8 @@ def _schema(reference: str) -> dict[str, Any]:
         raise UsageProblem("The reference is no JSON Schema.", hint='Write {"field": "string"}.')
     said = [problem.what for problem in output.problems(given, ())]
     if said:
-        raise UsageProblem(f"The reference is no JSON Schema: {' '.join(said)}")
+        raise UsageProblem(
+            f"The reference is no JSON Schema: {' '.join(said[:8])}"
+            + f" … and {len(said) - 8} more." * (len(said) > 8)
+        )
     return output.schema_of(given)

@@ -101,10 +101,11 @@ def _read(body: str, name: str) -> Workflow:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--all", "every", is_flag=True, help="say all problems, not the first twenty")
 @json_option
 @click.pass_obj
-def validate(front: Front, files: Sequence[str], *, as_json: bool) -> Any:
-    """Check definitions, and say every problem with its line and column."""
+def validate(front: Front, files: Sequence[str], *, every: bool, as_json: bool) -> Any:
+    """Check definitions, and say their problems with line and column."""
     without_body(front)
     said, wrong, facts = [], [], []
     for file in files:
@@ -113,6 +114,8 @@ def validate(front: Front, files: Sequence[str], *, as_json: bool) -> Any:
             said.append(f"{file}: sound, {_size(flow)}")
             facts.append({"file": file, "workflow": flow.id, "tasks": len(flow.tasks)})
         except WorkflowError as error:
+            if every and isinstance(error, DefinitionError):
+                error.what = "\n".join(_lines(error, file))
             wrong.append(error)
             said.append(f"{error.what} {error.hint}".strip())
     if len(files) == len(wrong) == 1:
@@ -121,6 +124,13 @@ def validate(front: Front, files: Sequence[str], *, as_json: bool) -> Any:
         count = f"{len(wrong)} of {len(files)} definitions are wrong:"
         raise WorkflowError("\n".join([count, *said]))
     return shown(Text("\n".join(said), facts), as_json=as_json)
+
+
+def _lines(error: DefinitionError, file: str) -> list[str]:
+    """Return how many problems there are, and a line for each."""
+    count = len(error.problems)
+    lines = [f"  {file}:{p.line}:{p.column}: {p.what} {p.hint}".rstrip() for p in error.problems]
+    return [f"{count} problem{'s' * (count != 1)} in {file}:", *lines]
 
 
 def _size(flow: Workflow) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from bmad_nb import documents, parse
 from bmad_nb.documents import Document
 from bmad_nb.errors import DefinitionError, Problem, WorkflowError
-from bmad_nb.widgets.sketch import keys, with_reads
+from bmad_nb.widgets.sketch import keys, lost_comments, with_reads
 from bmad_nb.workflow.model import Workflow
 from bmad_nb.workflow.original_shape import is_original
 from bmad_nb.workflow.values import VERBS
@@ -51,6 +51,8 @@ class Draft:
         self.path, self.on_disk = path, on_disk
         self._text = self.saved = text
         self._before: list[str] = []
+        self.lost: tuple[str, ...] = ()
+        """Comments that the last change could not keep, because of the layout around it."""
 
     @classmethod
     def of_file(cls, path: Path) -> Draft:
@@ -153,7 +155,7 @@ class Draft:
         return True
 
     def _set(self, text: str) -> None:
-        self._text = text
+        self._text, self.lost = text, ()
         for name in ("_read", "_understood"):
             self.__dict__.pop(name, None)
 
@@ -182,7 +184,10 @@ class Draft:
                     around[depth - 1].pop(path[depth - 1], None)
         else:
             around[-1][path[-1]] = value
-        self.write(documents.rewrite(self._text, data))
+        before = self._text
+        self.write(documents.rewrite(before, data))
+        if value is not ABSENT and self._text != before:
+            self.lost = lost_comments(before, self._text)
 
     def add_task(self, like: str = "") -> str:
         """Add a task, a copy of another one if it is named; return its id.

@@ -206,6 +206,12 @@ class Look:
         self._styles[kind] = made.style
         return made
 
+    def named(self, kind: type, name: str, **options: Any) -> Any:
+        """Return a control whose name is for screen readers: what it is stands above it."""
+        made = kind(description=name, layout=self.wide, **options)
+        made.add_class("bmad-named")
+        return made
+
     def text(self, description: str, **options: Any) -> Any:
         """Return a field for a line of text."""
         return self.control(w.Text, description, **options)

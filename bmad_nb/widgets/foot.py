@@ -78,10 +78,11 @@ class Foot:
             act_while_busy(each.comm)
         self.buttons = w.HBox(layout=w.Layout(flex_flow="row wrap", justify_content="flex-end"))
         right = w.VBox([self.buttons, self.waits], layout=w.Layout(align_items="flex-end"))
+        rows = w.Layout(flex_flow="row wrap", grid_gap="0 20px")
         self.box = w.VBox([
             self.inputs,
-            w.HBox([self.budget, self.file], layout=w.Layout(flex_flow="row wrap")),
-            w.HBox([self.estimate, right]),
+            w.HBox([self.budget, self.file], layout=rows),
+            w.HBox([self.estimate, right], layout=rows),
             self.status, self.result,
         ])  # fmt: skip
         self.box.add_class("bmad-part")

@@ -84,26 +84,28 @@ class Sheet:
         self.convert = button("Convert", self._on_convert)
         head = w.VBox([w.HTML(form.STYLE), self.title, self.notice, self.convert])
         head.add_class("bmad-head")
-        self.tasks = w.Select(rows=8, layout=w.Layout(width="auto"))
+        self.tasks = look.named(w.Select, "Tasks", rows=8)
         self.tasks.observe(self._on_select, "value")
         self.add, self.copy = button("+ Task", self._on_add), button("Copy", self._on_copy)
         self.delete, self.undo = button("Delete", self._on_delete), button("Undo", self._on_undo)
         side = w.VBox([w.HTML(form.label("Tasks")), self.tasks,
                        w.HBox([self.add, self.copy, self.delete, self.undo])],
-                      layout=w.Layout(width="270px", flex="0 0 270px"))  # fmt: skip
+                      layout=w.Layout(flex="1 1 270px"))  # fmt: skip
         side.add_class("bmad-side")
-        self.main = w.VBox([self.panel.box], layout=look.grow)
+        # narrow pages have the list above the fields instead of beside them
+        self.main = w.VBox([self.panel.box], layout=w.Layout(flex="999 1 400px", min_width="0"))
         self.main.add_class("bmad-main")
         self.graph, self.rest = w.HTML(), w.HTML()
-        self.yaml, self.yaml_said = self._source(look), w.HTML()
+        self.yaml, self.yaml_said = self._source(look, "Definition as YAML"), w.HTML()
         self.yaml.observe(self._on_yaml, "value")
         note = "Form and YAML are two views of one text; comments and order are kept."
         self.plan = w.HTML()
         self.away_as = w.ToggleButtons(options=AWAY, value="YAML")
         self.away_as.observe(lambda _: self._show_tab(), "value")
-        self.away = self._source(look)
+        self.away = self._source(look, "What is taken away")
         self.tabs = w.Tab([
-            w.VBox([w.HBox([side, self.main]), self.graph, self.rest]),
+            w.VBox([w.HBox([side, self.main], layout=w.Layout(flex_flow="row wrap")),
+                    self.graph, self.rest]),
             w.VBox([self.yaml, self.yaml_said, w.HTML(form.hint(note))]),
             w.VBox([self.plan]),
             w.VBox([self.away_as, self.away]),
@@ -113,8 +115,8 @@ class Sheet:
         self.box.add_class("bmad-form")
 
     @staticmethod
-    def _source(look: Look) -> Any:
-        made = w.Textarea(rows=20, layout=look.wide)
+    def _source(look: Look, name: str) -> Any:
+        made = look.named(w.Textarea, name, rows=20)
         made.add_class("bmad-code")
         return made
 
@@ -295,7 +297,8 @@ class Sheet:
         state = "saved" if draft.is_saved else "changed" if draft.on_disk is not None else "new"
         self.title.value = form.title(self.builder.id, f"{state} · {name}")
         locked = self._locked()
-        self.notice.value = form.status(locked) if locked else ""
+        said = locked or form.comments_lost(draft.lost)
+        self.notice.value = form.status(said, "" if locked else "bad") if said else ""
         self.convert.layout.display = None if draft.is_original and draft.workflow else "none"
         self.add.disabled = bool(locked)
         self.copy.disabled = self.delete.disabled = not self.task
@@ -305,7 +308,8 @@ class Sheet:
         options = [("Workflow", "")]
         for number, (name, task) in enumerate(self._draft.tasks.items(), 1):
             simulated = "simulated" * are_simulated(task)
-            about = " · ".join(filter(None, (kind_of(task), ", ".join(llms_of(task)), simulated)))
+            kind = kind_of(task).removeprefix("prompt")  # what most tasks do needs no word
+            about = " · ".join(filter(None, (kind, ", ".join(llms_of(task)), simulated)))
             wrong = f"✕ {counts[name]}  " if counts.get(name) else ""
             options.append((f"{number}  {wrong}{name[:40]} · {about}"[:80], name))
         if list(self.tasks.options) != options:

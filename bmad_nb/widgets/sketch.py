@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from bmad_nb.workflow.values import VERBS
 Tasks = Mapping[str, Mapping[str, Any]]
 SIMULATED = "sim/"
 """How the ids of the simulated fleet begin."""
+_COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n\r]*", re.MULTILINE)
+"""What looks like a comment; in a text that a value holds it is one too, and stays as it is."""
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 
 
@@ -177,3 +180,13 @@ def _read_as(text: str, old: str, new: str, is_template: bool) -> str:
     if not is_template:
         return named(text)
     return HOLE.sub(lambda hole: f"{{{{{named(hole[1])}}}}}", text)
+
+
+def lost_comments(before: str, after: str) -> tuple[str, ...]:
+    r"""Return the comments of a text that another one has no more.
+
+    >>> lost_comments("a: [b,  # why\n c]  # end", "a: [c]  # end")
+    ('# why',)
+    """
+    gone = Counter(_COMMENT.findall(before)) - Counter(_COMMENT.findall(after))
+    return tuple(each.strip() for each in gone.elements())

@@ -145,6 +145,8 @@ def build_by_buttons(form, controls, file):
         form.page.wait_for_function(
             "([box, begin]) => box.value.startsWith(begin)", arg=[away.element_handle(), begin]
         )
+    away.press("Control+a")  # to be copied
+    assert away.evaluate("each => each.selectionEnd - each.selectionStart === each.value.length")
     form.tab("YAML")
     form.yaml.fill(FLOW.replace("# tickets", "# my tickets"))
     form.reads("# my tickets")

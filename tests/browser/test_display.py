@@ -82,6 +82,16 @@ _CONTRAST = """() => {
     }
     return found;
 }"""
+# The colours of a chart's words outside of its marks; they stand on the page itself.
+_CHART_INK = """() => {
+    const found = [];
+    for (const each of document.querySelectorAll('.js-plotly-plot text')) {
+        if (each.closest('.hoverlayer, .barlayer, .heatmaplayer, .modebar, .annotation') || !each.textContent.trim()) continue;
+        const ink = getComputedStyle(each.querySelector('tspan') ?? each).fill;
+        found.push([ink, getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor, each.textContent]);
+    }
+    return found;
+}"""
 _PLANT = """style => {
     const made = document.createElement('div');
     Object.assign(made, {id: 'planted', textContent: 'planted', style});
@@ -203,6 +213,27 @@ def test_text_can_be_read(theme, executed):
     page.page.evaluate(_PLANT, "opacity:0.4")
     assert any("planted" in words for ratio, words in page.page.evaluate(_CONTRAST) if ratio < 4.5)
     page.page.evaluate("() => document.getElementById('planted').remove()")
+
+
+def contrast(front, behind):
+    """Return the contrast of two opaque colours as a browser writes them."""
+    lights = []
+    for colour in (front, behind):
+        parts = [int(each) / 255 for each in re.findall(r"\d+", colour)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        lights.append(sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True)))
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_of_charts_can_be_read(theme, executed):
+    """Titles, ticks and labels of a live chart take the theme's ink: a contrast of 4.5 and more."""
+    page = executed[0]
+    page.theme(theme)
+    found = page.page.evaluate(_CHART_INK)
+    assert 15 < len(found)
+    assert [] == [each for each in found if contrast(*each[:2]) < 4.5]
+    assert 4.5 > contrast("rgb(117, 121, 129)", found[0][1])  # the grey of the marks is no ink
 
 
 @pytest.mark.parametrize("width", [1000, 600])

@@ -15,6 +15,7 @@ from bmad_nb.render.base import ComparisonView
 from bmad_nb.render.compare import compare_html
 from bmad_nb.render.run import GraphNode, GraphView, RunView, WorkflowView
 from bmad_nb.render.run_card import run_html, workflow_html
+from bmad_nb.render.run_changes import RunChangesView, run_changes_html, run_changes_text
 from bmad_nb.render.run_text import run_text, workflow_text
 from bmad_nb.render.text import answer_html, answer_text, compare_text
 from tests.render.conftest import make_row, make_view
@@ -82,8 +83,21 @@ def cards(text: str) -> Iterator[tuple[str, str]]:
     yield compare_html(alone), compare_text(alone)
     for row in alone.rows:
         yield answer_html(row), answer_text(row)
+    changes = run_changes(text)
+    yield run_changes_html(changes), run_changes_text(changes)
     view = replace(run(text, states=())[0], outputs=None)
     yield run_html(view), run_text(view)
+
+
+def run_changes(text: str) -> RunChangesView:
+    """Return two runs of a workflow whose one task has the text everywhere."""
+    now = {"state": "done", "llm": f"x/{text}", "simulated": True, "cost_usd": 0.1,
+           "duration_s": 1.0, "answer": f"{text} now"}  # fmt: skip
+    old = {f"{name}_other": value for name, value in now.items()}
+    row = {**now, **old, "task": text, "same": False, "answer_other": text,
+           "llm_other": f"y/{text}"}  # fmt: skip
+    made = RunRow(text, "workflow", "completed", workflow=text)
+    return RunChangesView(made, made, (row,), text)
 
 
 def decks(texts: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -61,6 +61,12 @@ PAYLOADS = [
 ]  # fmt: skip
 
 
+def without_ink(text):
+    """Return a chart's words without the one tag of ours that may stand around them."""
+    begin, end = '<span style="color:currentColor">', "</span>"
+    return text.removeprefix(begin).removesuffix(end) if text.startswith(begin) else text
+
+
 class _Reader(HTMLParser):
     """Collects what a page contains and what it must not contain."""
 
@@ -213,7 +219,7 @@ def test_payloads_in_a_timeline(payload, row):
     texts = [*figure["layout"]["yaxis"]["ticktext"],
              *(each for trace in figure["data"] for each in trace.get("hovertext", []))]  # fmt: skip
     assert len(texts) >= 4
-    for text in texts:
+    for text in map(without_ink, texts):
         assert "<" not in text
         assert "$" not in text.replace("&#36;", "")
 
@@ -240,6 +246,6 @@ def test_payloads_in_charts(payload, poisoned):
         assert shown_as(payload)[:20].strip("\ufffd") in words
     for trace in bundle["application/vnd.plotly.v1+json"]["data"]:
         for field in ("text", "hovertext"):
-            for text in trace.get(field) or []:
+            for text in map(without_ink, trace.get(field) or []):
                 assert "<" not in text
                 assert "$" not in text.replace("&#36;", "").replace("$0", "")

@@ -28,5 +28,8 @@ def test_cases_with_numbers_for_labels_show_what_differs_in_their_prompts():
 
     rows = [asked("0", "Capital of France? One word."), asked("1", "Capital of Fiji? One word.")]
 
-    assert {"0": "0 · France? One word.", "1": "1 · Fiji? One word."} == case_titles(rows)
+    assert {"0": "0 · France?", "1": "1 · Fiji?"} == case_titles(rows)
+    assert {"0": "0 · here", "1": "1 · here"} == case_titles([asked(n, "all here") for n in "01"])
+    more = [asked("0", "Sum 1 and 2"), asked("1", "Sum 1 and 2 and 2")]
+    assert {"0": "0 · 2", "1": "1 · 2 and 2"} == case_titles(more)
     assert {"paris": "paris"} == case_titles([asked("paris", "Which city?")])

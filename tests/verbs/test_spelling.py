@@ -144,6 +144,8 @@ def test_a_handle_has_no_json(space: Workspace) -> None:
         ("learned --at 3", "ws.learned.at(3)"),
         ("chat trip --drop 2", "ws.chats.drop('trip', 2)"),
         ("chat trip", "ws.chats.turns('trip')"),
+        ("build tea.yaml", "ws.build('tea.yaml')"),
+        ("build", "ws.build()"),
     ],
 )  # fmt: skip
 def test_verbs_that_look_have_a_python_form(space: Workspace, line: str, expected: str) -> None:
@@ -152,6 +154,15 @@ def test_verbs_that_look_have_a_python_form(space: Workspace, line: str, expecte
     compile(text, "printed", "exec")
     assert expected.replace("'*', ", "") in text.replace("'*', ", "")
     assert shlex.split(line)[0] in typed(space, f"{line} --cli").text
+
+
+def test_several_llms_in_the_background_are_spelled(space: Workspace) -> None:
+    """`--background` of a vote is `background=True` in Python and `&` in a shell."""
+    line = "vote -m sim/careful,sim/hasty --background"
+    assert "background=True" in typed(space, f"{line} --python", "2 + 2?").text
+    assert typed(space, f"{line} --cli", "2 + 2?").text.endswith(" &")
+    with pytest.raises(UsageProblem, match="--json wants the result"):
+        typed(space, f"{line} --json", "2 + 2?")
 
 
 def test_ratings_are_spelled_with_the_run(space: Workspace) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from bmad_nb import documents, parse
 from bmad_nb.errors import DefinitionError, WorkflowError
+from bmad_nb.render.form import comments_lost
 from bmad_nb.widgets.draft import ABSENT, Draft, starter
 from bmad_nb.widgets.sketch import graph, names, waits_for
 
@@ -29,6 +30,20 @@ tasks:
     prompt: Answer {{ letter }}, a {{ sort.kind }} ({{ 'sort' }}).
 outputs: {text: reply.text, kind: sort.kind}
 """
+
+
+def test_comments_that_a_change_cannot_keep_are_named_until_they_are_back() -> None:
+    """A list whose lines have comments is written anew in one line; undo brings them back."""
+    text = "workflow: w\ntasks:\n  a:\n    prompt: hi  # kept\n    needs: [b,  # why\n      c]\n"
+    draft = Draft(text)
+    draft.put(("tasks", "a", "needs"), ["c"])
+    assert ("# why",) == draft.lost
+    assert "'# why'" in comments_lost(draft.lost)
+    draft.undo()
+    assert (text, ()) == (draft.text, draft.lost)
+    draft.put(("tasks", "a", "prompt"), "ho")
+    assert () == draft.lost
+    assert "" == comments_lost(draft.lost)
 
 
 def test_a_form_changes_one_value_and_no_other_byte() -> None:
