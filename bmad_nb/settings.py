@@ -184,13 +184,15 @@ class Settings(_Strict):
     prices: dict[str, PriceEntries] = {}
     llms: dict[str, LLMSettings] = {}
     recorded: dict[str, dict[Literal["path"], str]] = {}
+    aliases: dict[str, str] = {}
+    """Names of your own for what `-m` takes, such as `fast = "sim/hasty,local?temperature=0"`."""
 
-    @field_validator("endpoints")
+    @field_validator("endpoints", "aliases")
     @classmethod
-    def _free_names(cls, value: dict[str, EndpointSettings]) -> dict[str, EndpointSettings]:
+    def _free_names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if name in RESERVED or not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"{name!r} cannot be the name of an endpoint")
+                raise ValueError(f"{name!r} cannot be the name of an endpoint or an alias")
         return value
 
 

@@ -158,7 +158,11 @@ class Catalog:
         for part in filter(None, (p.strip() for p in spec.split(","))):
             name, _, setting = part.partition("?")
             params = _setting(setting, part) if setting else ()
-            chosen += [Choice(llm_id, params) for llm_id in self._match(name)]
+            behind = self._settings.aliases.get(name, "")  # an alias names no alias
+            for word in filter(None, (p.strip() for p in (behind or name).split(","))):
+                one, _, own = word.partition("?")
+                its = params or (_setting(own, word) if own else ())
+                chosen += [Choice(llm_id, its) for llm_id in self._match(one)]
         if not chosen:
             raise UsageProblem(
                 "No LLM was named.", hint="Write -m ID[,ID…]; %bmad models lists them."

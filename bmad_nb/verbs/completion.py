@@ -32,7 +32,9 @@ def complete(line: str, names: Mapping[str, Any]) -> tuple[str, list[str]]:
     if rest and rest[-1] in {"-m", "--model", "--llms"}:
         part = fragment.rpartition(",")[2]
         part = part if "?" in part else part.rpartition("=")[2]  # -m OLD=NEW
-        return part, _like(part, [*default_workspace().catalog.ids(), *_of_runs(part)])
+        space = default_workspace()
+        known = [*space.settings.aliases, *space.catalog.ids(), *_of_runs(part)]
+        return part, _like(part, known)
     if rest and rest[-1] == "--over":
         frames = [n for n, v in names.items() if hasattr(v, "columns") or isinstance(v, list)]
         return fragment, variables(fragment, {n: names[n] for n in frames})

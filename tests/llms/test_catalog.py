@@ -227,3 +227,19 @@ def test_nothing_is_built_before_it_is_asked_for() -> None:
     assert known.in_use
     asyncio.run(known.aclose())
     asyncio.run(known.aclose())
+
+
+def test_an_alias_is_a_name_of_ones_own_for_several_llms_and_settings() -> None:
+    """`fast` means what it was set to; a setting behind it holds for all; names that exist are kept."""
+    named = catalog(aliases={"fast": "sim/hasty,sim/calculator?temperature=1"})
+    assert ["sim/hasty", "sim/calculator", "sim/careful"] == [
+        each.llm_id for each in named.choose("fast,sim/careful")
+    ]
+    assert [(), (("temperature", 1),)] == [each.params for each in named.choose("fast")]
+    assert {(("temperature", 0),)} == {each.params for each in named.choose("fast?temperature=0")}
+    with pytest.raises(UnknownName, match="other"):
+        catalog(aliases={"fast": "other", "other": "sim/hasty"}).choose("fast")
+    with pytest.raises(SettingsError, match="'local' cannot be the name"):
+        catalog(aliases={"local": "sim/hasty"})
+    with pytest.raises(SettingsError, match="cannot be the name"):
+        catalog(aliases={"a/b": "sim/hasty"})
