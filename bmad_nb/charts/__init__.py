@@ -6,11 +6,12 @@ from bmad_nb.charts.contrasts import agreement, cost, latency, scores
 from bmad_nb.charts.over_time import timeline
 from bmad_nb.charts.quality import frontier
 from bmad_nb.charts.routing import calibration, routing, share
+from bmad_nb.charts.tradeoffs import prices, regret, spent
 
 KINDS = {"frontier": frontier, **contrasts.KINDS}
 """Charts of answers by name."""
 
 __all__ = [
-    "KINDS", "Chart", "agreement", "calibration", "cost", "frontier", "latency", "routing",
-    "scores", "share", "timeline",
+    "KINDS", "Chart", "agreement", "calibration", "cost", "frontier", "latency", "prices",
+    "regret", "routing", "scores", "share", "spent", "timeline",
 ]  # fmt: skip

@@ -58,7 +58,7 @@ def latency(calls: pd.DataFrame) -> Chart:
         tuple(spans), value_axis(ends, score=False), "seconds of an answer (s)",
         ("LLM", "median", "10 % to 90 %", "answers", ""),
     )  # fmt: skip
-    return _spans(static)
+    return spans_figure(static)
 
 
 def cost(calls: pd.DataFrame) -> Chart:
@@ -83,7 +83,7 @@ def cost(calls: pd.DataFrame) -> Chart:
         Axis(0.0, most, ticks), "US dollars of all answers (USD)",
         ("LLM", "all answers", "a call", "answers", ""), filled=True,
     )  # fmt: skip
-    return _spans(static)
+    return spans_figure(static)
 
 
 def scores(calls: pd.DataFrame) -> Chart:
@@ -190,7 +190,8 @@ def _usd(value: float | None) -> str:
     return "price unknown" if value is None else usd(Decimal(repr(value)))
 
 
-def _spans(static: Spans) -> Chart:
+def spans_figure(static: Spans) -> Chart:
+    """Return the plotly figure of lines with marks."""
     twin = Twin(spans_html(static), spans_svg(static, ink=INK), spans_text(static))
     figure = Chart(static=twin)
     for each in static.spans:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from bmad_nb.charts.base import INK, Chart, Twin, axis, flag, layout, number, plotly_text, text
 from bmad_nb.charts.quality import figure, hull_of
 from bmad_nb.render.base import NONE, counted, points, usd
-from bmad_nb.render.shares import Shares, colour, percent, shares_html, shares_svg, shares_text
+from bmad_nb.render.shares import Shares, colour, shares_html, shares_svg, shares_text
 from bmad_nb.render.svg import Mark, Scatter, cost_axis, value_axis
 from bmad_nb.scorers.base import interval
 
@@ -120,49 +120,70 @@ def _scatter(
     )  # fmt: skip
 
 
-def share(decisions: pd.DataFrame, by: str = "router") -> Chart:
+def share(decisions: pd.DataFrame, by: str = "router", *, title: str = "") -> Chart:
     """Return whom each router chose, as shares of its choices.
 
     Args:
         decisions: a row for each choice, columns `llm` and the one that `by` names, and where it is
             known `simulated`.
-        by: column of the bars, such as `router` or `task`.
+        by: column of the bars, such as `router`, `task` or `type`.
+        title: what is shown; a plain one if empty.
     """
     counts = decisions.pivot_table(
-        index=by, columns="llm", aggfunc="size", fill_value=0, sort=False
+        index=by, columns="llm", aggfunc="size", fill_value=0, sort=False, observed=True
     )
     order = counts.sum().sort_values(ascending=False, kind="stable").index
     shares = counts[order].div(counts.sum(axis=1), axis=0)
-    invented = set(decisions.loc[decisions["simulated"].map(flag), "llm"]) if (
-        "simulated" in decisions
-    ) else set()  # fmt: skip
     static = Shares(
-        title=f"Whom each {by} chose, {counted(len(decisions), 'choice')}",
-        parts=tuple(f"{llm} (simulated)" if llm in invented else str(llm) for llm in order),
+        title=title or f"Whom each {by} chose, {counted(len(decisions), 'choice')}",
+        parts=tuple(told(llm, decisions) for llm in order),
         bars=tuple((str(name), tuple(map(float, row))) for name, row in shares.iterrows()),
     )
+    return shares_figure(static, "share of choices")
+
+
+def told(llm: Any, choices: pd.DataFrame) -> str:
+    """Return the name of an LLM, with a word where it is simulated."""
+    if "simulated" not in choices:
+        return str(llm)
+    invented = choices.loc[choices["simulated"].map(flag), "llm"]
+    return f"{llm} (simulated)" if (invented == llm).any() else str(llm)
+
+
+def shares_figure(static: Shares, title: str, *, percents: bool = True) -> Chart:
+    """Return the plotly figure of stacked bars.
+
+    Args:
+        static: the bars.
+        title: of the axis.
+        percents: whether the axis has percentages, or nothing that can be read off.
+    """
     drawing = Chart(
         static=Twin(shares_html(static), shares_svg(static, ink=INK), shares_text(static))
     )
-    names = [plotly_text(name) for name, _ in static.bars]
+    names, rows = [plotly_text(name) for name, _ in static.bars], static.rows()
     for place, part in enumerate(static.parts):
         values = [row[place] for _, row in static.bars]
-        shown = [percent(each) if each >= 0.08 else "" for each in values]
-        said = [plotly_text(f"{part}: {percent(each)}") for each in values]
+        words = [row[place + 1] for row in rows]
+        shown = [w if v >= 0.02 * (1 + len(w)) else "" for w, v in zip(words, values, strict=True)]
+        said = [plotly_text(f"{part}: {each}") for each in words]
         drawing.add_trace(
             go.Bar(x=values, y=names, orientation="h", name=plotly_text(part), text=shown,
                    marker={"color": colour(place)}, hovertext=said, hoverinfo="text")
         )  # fmt: skip
+    scale = {"tickformat": ".0%"} if percents else {"showticklabels": False}
     drawing.update_layout({
         **layout(static.title, 140 + 34 * len(names)), "barmode": "stack", "showlegend": True,
-        "xaxis": {**axis("share of choices"), "range": [0, 1], "tickformat": ".0%"},
+        "xaxis": {**axis(title), "range": [0, 1], **scale},
         "yaxis": {**axis(""), "autorange": "reversed"},
         "margin": {"l": 150, "r": 20, "t": 60, "b": 50},
     })  # fmt: skip
     return drawing
 
 
-def calibration(expected: Sequence[float], scores: Sequence[float], bins: int = 8) -> Chart:
+def calibration(
+    expected: Sequence[float], scores: Sequence[float], bins: int = 8, *, notes: Sequence[str] = ()
+) -> Chart:
     """Return the mean score of choices against what was expected of them, in bins of equal size.
 
     On the line the router promises what it keeps; below it, it promises too much.
@@ -171,6 +192,7 @@ def calibration(expected: Sequence[float], scores: Sequence[float], bins: int = 
         expected: score in [0, 1] that was expected of each choice.
         scores: score in [0, 1] that came of it.
         bins: most groups.
+        notes: what a reader should know besides.
     """
     pairs = sorted(
         (e, s)
@@ -182,15 +204,16 @@ def calibration(expected: Sequence[float], scores: Sequence[float], bins: int = 
     marks = tuple(_bin(group) for group in groups)
     error = sum(abs((m.x or 0) - (m.y or 0)) * len(g) for m, g in zip(marks, groups, strict=True))
     ece = error / len(pairs) if pairs else 0.0
-    whole = value_axis([0.0, 1.0], score=True)
+    ends = [end for m in marks for end in (m.x, m.y, m.low, m.high) if end is not None]
+    scale = value_axis(ends, score=True)
     return figure(
         Scatter(
             title=f"Expected and real scores, {counted(len(pairs), 'choice')}: {ece:.3f} apart",
             notes=("Line: what is expected comes true.", "Bars: 95 % intervals.",
-                   "Apart: expected calibration error, the mean distance from the line."),
-            marks=marks, x=whole, y=whole, x_title="expected score", y_title="mean score",
+                   "Apart: expected calibration error, the mean distance from the line.", *notes),
+            marks=marks, x=scale, y=scale, x_title="expected score", y_title="mean score",
             heads=("expected", "score", "95 % interval", "choices", ""),
-            hull=((0.0, 0.0), (1.0, 1.0)),
+            hull=((scale.low, scale.low), (scale.high, scale.high)),
         )
     )  # fmt: skip
 

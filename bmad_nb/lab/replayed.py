@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bmad_nb.errors import UnknownName, UsageProblem
-from bmad_nb.lab import metrics
+from bmad_nb.lab import chosen, metrics, whatif
 from bmad_nb.lab.judging import Baseline, Measured, Played
 from bmad_nb.lab.reading import Recorded
 from bmad_nb.render.replay import (
@@ -24,6 +24,7 @@ from bmad_nb.render.replay import (
     replay_text,
 )
 from bmad_nb.routers.hull import hull
+from bmad_nb.routers.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from bmad_nb.charts import Chart
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 YARDSTICKS = ("cheapest", "best-single", "random", "zero", "oracle")
 """Baselines that are no proposals."""
 BINARY = 1e-12
+_MOST = 0.8
+"""Share of the gap between the cheapest and the best single LLM, as in CPT80."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,6 @@ class Difference:
         return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]{shown}"
 
 
-def _named(codes: NDArray[Any], names: Sequence[str]) -> pd.Categorical[Any]:
-    return pd.Categorical.from_codes(codes, pd.Index(list(names)))
-
-
 class Replay:
     """Routers judged on recorded answers. `print` it, or read its frames."""
 
@@ -72,8 +71,10 @@ class Replay:
         *,
         how: str,
         notes: Sequence[str],
+        setting: whatif.Setting,
     ) -> None:
-        """Keep what was measured."""
+        """Keep what was measured, and how."""
+        self._made = setting
         self._recorded, self._plays, self._measured = recorded, plays, measured
         self._base = base
         self.how = how
@@ -121,30 +122,11 @@ class Replay:
     def choices(self) -> pd.DataFrame:
         """A row per router and query: a router's own choice, no trade-off set from outside.
 
-        `router`, `query_id`, `llm`, `score`, `cost_usd`, `expected` (score that it expected of this
-        LLM, NaN where it expects none), `reason`, and `simulated` (the LLM is).
+        `router`, `query_id`, `type` (kind of task, empty where nobody knows it), `llm`, `score`,
+        `cost_usd`, `expected` (score that it expected of this LLM, NaN where it expects none),
+        `reason`, and `simulated` (the LLM is).
         """
-        found = []
-        score = self._recorded.outcomes.score
-        rows = np.arange(len(score))
-        invented = np.array([llm in self._recorded.simulated for llm in self.llms], dtype=bool)
-        for play in self._plays:
-            expected = np.nan if play.expected is None else play.expected[rows, play.llm]
-            found.append(
-                pd.DataFrame(
-                    {
-                        "router": play.name,
-                        "query_id": self._recorded.ids,
-                        "llm": _named(play.llm, list(self.llms)),
-                        "score": score[rows, play.llm],
-                        "cost_usd": play.cost_usd,
-                        "expected": expected,
-                        "reason": [play.reason(row) for row in rows.tolist()],
-                        "simulated": invented[play.llm],
-                    }
-                )
-            )
-        return pd.concat(found, ignore_index=True)
+        return chosen.choices(self._recorded, self._plays)
 
     @cached_property
     def decisions(self) -> pd.DataFrame:
@@ -154,36 +136,7 @@ class Replay:
         `query_id`, `llm`, `score`, `cost_usd`, `reason`. Choices by chance are drawn here, while
         measures count them by their probabilities.
         """
-        return pd.concat(list(self._decisions()), ignore_index=True)
-
-    def _decisions(self) -> Iterator[pd.DataFrame]:
-        outcomes, names = self._recorded.outcomes, [each.name for each in self._plays]
-        rows = np.arange(len(outcomes.score))
-        for place, play in enumerate(self._plays):
-            for setting, llm in zip(play.settings, play.swept, strict=True):
-                alone = math.isnan(setting)
-                reason = self._setting(play, float(setting))
-                yield pd.DataFrame(
-                    {
-                        "router": _named(np.full(len(rows), place), names),
-                        "setting": np.full(len(rows), setting),
-                        "query_id": self._recorded.ids,
-                        "llm": _named(llm, list(self.llms)),
-                        "score": outcomes.score[rows, llm],
-                        "cost_usd": play.cost_usd if alone else outcomes.cost_usd[rows, llm],
-                        "reason": [play.reason(r) for r in rows.tolist()] if alone else reason,
-                    }
-                )
-
-    def _setting(self, play: Played, setting: float) -> str:
-        strong = self.llms[self._base.strong]
-        if play.mixtures or play.name == "random":
-            return f"by chance, {setting:.0%} of the way from cheap to strong"
-        if len(self.llms) == 2:
-            return f"{setting:.0%} of the queries go to {strong}, the largest expected gain first"
-        if self._base.cost is None:
-            return f"{1 - setting:.0%} of the queries may leave {strong}, the largest gain first"
-        return f"most expected score for its price, {setting:.0%} of the way from cheap to strong"
+        return chosen.decisions(self._recorded, self._plays, self._base)
 
     @cached_property
     def frontier(self) -> pd.DataFrame:
@@ -241,9 +194,8 @@ class Replay:
         if not found:
             return "Only baselines were replayed: there is no router to judge."
         metric, bar, what = self._yardstick(found)
-        subject = next((each for each in found if each.name == "learned"), None)
-        many = 1 if subject else len(found)
-        best = subject or max(found, key=lambda each: each.known.get(metric, -1.0))
+        best = self._subject(found, metric)
+        many = 1 if best.name == "learned" else len(found)
         gain = "aiq_gain" if metric == "aiq" else metric
         drawn = best.draws[gain] - (0.5 if metric == "apgr" else 0.0)
         value = best.known[gain] - (0.5 if metric == "apgr" else 0.0)
@@ -273,6 +225,11 @@ class Replay:
             return "apgr", 0.5, "a choice by chance"
         return "quality", float(self._base.score[0][self._base.strong]), f"{strong} alone"
 
+    def _subject(self, found: Sequence[Measured], metric: str) -> Measured:
+        """Return the router that is spoken of: what the product would choose, else the best."""
+        learned = next((each for each in found if each.name == "learned"), None)
+        return learned or max(found, key=lambda each: each.known.get(metric, -1.0))
+
     def _proposals(self) -> list[Measured]:
         every = [each for each in self._measured if each.name not in YARDSTICKS]
         return [each for each in every if each.name != "prompt-length"] or every
@@ -290,26 +247,95 @@ class Replay:
             return metrics.wilson(each.known[metric], len(score))
         return each.interval(metric)
 
-    def plot(self) -> Chart:
-        """Return quality against cost of routers and single LLMs, with intervals and the hull.
+    # --- pictures -------------------------------------------------------------------------------
 
-        Routers are where their own choice puts them; `.frontier` has their other trade-offs.
-        Where no cost is known there are no points, and all stands in the table below.
+    def plot(self, kind: str = "frontier", router: str | None = None) -> Chart:
+        """Return a chart.
+
+        Args:
+            kind: `frontier` (quality against cost of routers and single LLMs, with intervals and
+                the hull; `.frontier` has the other trade-offs), `share` (whom a router chose, by
+                kind of task), `regret` (below the best choice of each query), `calibration`
+                (expected against real scores), `cost` (of each router, by LLM) or `prices` (what if
+                the price of the best single LLM changed; `charts.prices(replay.prices(...))` for
+                another).
+            router: whose `share` or `calibration`; that of the verdict if None.
+
+        Raises:
+            UnknownName: there is no such chart or router.
+            UsageProblem: the table does not have what it shows.
         """
-        from bmad_nb.charts.routing import routing
+        from bmad_nb.lab.picturing import KINDS
 
-        found = self._recorded.outcomes
-        frames = [
-            pd.DataFrame(
-                {"query_id": self._recorded.ids, "model": llm, "score": found.score[:, place],
-                 "cost_usd": found.cost_usd[:, place],
-                 "simulated": llm in self._recorded.simulated}
-            )
-            for place, llm in enumerate(self.llms)
-        ]  # fmt: skip
-        return routing(
-            pd.concat(frames), self.routers, title=self.verdict, notes=self._recorded.notes
+        if kind not in KINDS:
+            raise UnknownName("chart", kind, KINDS)
+        proposals = self._proposals()
+        best = self._subject(proposals, self._yardstick(proposals)[0]) if proposals else None
+        name = router or (best.name if best else self._measured[0].name)
+        return KINDS[kind](self, self._of(name).name)
+
+    def prices(
+        self,
+        llm: str | None = None,
+        factors: Sequence[float] = whatif.FACTORS,
+        quality: float | None = None,
+    ) -> pd.DataFrame:
+        """Return what a quality would cost if the price of one LLM changed; nobody is asked.
+
+        Args:
+            llm: whose price changes; the best single LLM if None.
+            factors: what its price is multiplied with.
+            quality: mean score in [0, 1] to be reached; 80 % of the way from the cheapest to the
+                best single LLM if None.
+
+        Returns:
+            A row per router and factor; see `whatif.prices`.
+
+        Raises:
+            UnknownName: the LLM is none of these.
+            UsageProblem: costs are unknown, or an argument cannot be.
+        """
+        name = llm or self.llms[self._base.strong]
+        if name not in self.llms:
+            raise UnknownName("LLM in this replay", name, self.llms)
+        single = self._base.score[0]
+        weak, strong = float(single[self._base.weak]), float(single[self._base.strong])
+        target = weak + _MOST * (strong - weak) if quality is None else quality
+        if isinstance(target, bool) or not 0 <= target <= 1:
+            raise UsageProblem(f"quality cannot be {quality!r}.", hint="Give a score in [0, 1].")
+        shown = [each.name for each in self._proposals() if each.name not in YARDSTICKS]
+        return whatif.prices(
+            self.outcomes, self._made, shown, llm=name, factors=factors, quality=target
         )
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What routers were judged on, as arrays."""
+        return self._recorded.outcomes
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """`query_id` of each query."""
+        return self._recorded.ids
+
+    @property
+    def simulated(self) -> frozenset[str]:
+        """Ids of the LLMs whose answers are invented."""
+        return self._recorded.simulated
+
+    @property
+    def table_notes(self) -> tuple[str, ...]:
+        """What a reader should know of the recorded table."""
+        return self._recorded.notes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return verdict, notes and the frame as JSON values; what is unknown is null."""
+        frame = self.frame.astype(object).where(self.frame.notna(), None)
+        return {
+            "verdict": self.verdict, "how": self.how, "queries": len(self.ids),
+            "llms": list(self.llms), "simulated": sorted(self.simulated),
+            "notes": list(self.notes), "frame": frame.to_dict("records"),
+        }  # fmt: skip
 
     # --- how it looks ---------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.lab import judging, metrics
 from bmad_nb.lab.reading import Recorded, read
 from bmad_nb.lab.replayed import Replay
+from bmad_nb.lab.whatif import Setting
 from bmad_nb.routers import sweeping
 from bmad_nb.routers.choice import HOMES, router_of
 
@@ -91,7 +92,10 @@ def replay(
         notes.append(f"Nobody's cost is known: the router cheapest takes the first LLM, {first}.")
     notes += [note for each in plays for note in each.notes]
     how = f"{len(parts)}-fold cross-validation" if train is None else "learned from other queries"
-    return Replay(judged, plays, found, base, how=how, notes=tuple(dict.fromkeys(notes)))
+    return Replay(
+        judged, plays, found, base, how=how, notes=tuple(dict.fromkeys(notes)),
+        setting=Setting(chosen, parts, steps),
+    )  # fmt: skip
 
 
 def _checked(**limits: tuple[int, int]) -> None:

@@ -16,7 +16,7 @@ PALETTE = (ACCENT, "#8aa4e8", "#a9aeb8", GREY, "#c9b27c", "#a96c05", "#7fb592", 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Bars of parts that sum up to one."""
+    """Bars of parts: shares of one whole, or of the longest bar."""
 
     title: str
     parts: tuple[str, ...]
@@ -24,9 +24,15 @@ class Shares:
     bars: tuple[tuple[str, tuple[float, ...]], ...]
     """Name of each bar, and the share in [0, 1] of each part."""
     notes: tuple[str, ...] = ()
+    said: tuple[tuple[str, ...], ...] = ()
+    """What the table says of each bar in place of percentages, such as amounts."""
+    heads: tuple[str, ...] = ()
+    """Heads of what is said behind the parts."""
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the table: a row for each bar."""
+        if self.said:
+            return [(name, *row) for (name, _), row in zip(self.bars, self.said, strict=True)]
         return [(name, *(percent(each) for each in shares)) for name, shares in self.bars]
 
 
@@ -55,19 +61,21 @@ def shares_svg(chart: Shares, *, ink: str = "currentColor") -> Html:
         parts.append(tag("rect", x=str(at), y="10", width="10", height="10", fill=colour(number)))
         parts.append(_word(at + 15, 19, short, ink, "start"))
         at += 32 + int(6.2 * len(short))
+    rows = chart.rows()
     for row, (name, shares) in enumerate(chart.bars):
+        texts = rows[row][1:]
         y = _TOP + _ROW * row
         parts.append(
             _word(_LEFT - 10, y + 14, name if len(name) <= 26 else name[:25] + "…", ink, "end")
         )
         x = float(_LEFT)
         for number, share in enumerate(shares):
-            drawn = tag("rect", tag("title", f"{name}: {chart.parts[number]} {percent(share)}"),
+            drawn = tag("rect", tag("title", f"{name}: {chart.parts[number]} {texts[number]}"),
                         x=f"{x:.1f}", y=str(y), width=f"{wide * share:.1f}", height="20",
                         fill=colour(number))  # fmt: skip
             parts.append(drawn if share else Html(""))
-            if share >= 0.08:
-                parts.append(_word(x + wide * share / 2, y + 14, percent(share), "#ffffff"))
+            if wide * share >= 12 + 6 * len(texts[number]):
+                parts.append(_word(x + wide * share / 2, y + 14, texts[number], "#ffffff"))
             x += wide * share
     return tag("svg", *parts, xmlns="http://www.w3.org/2000/svg", width="100%", role="img",
                viewBox=f"0 0 {WIDTH} {height}", style="display:block;max-width:760px",
@@ -85,7 +93,8 @@ def shares_html(chart: Shares) -> Html:
     head = "padding:6px 8px;font-size:11px;opacity:0.72;text-align:"
     heads = [cell("", name="th", style=f"{head}left")]
     heads += [
-        cell(cut(each, 200), name="th", scope="col", style=f"{head}right") for each in chart.parts
+        cell(cut(each, 200), name="th", scope="col", style=f"{head}right")
+        for each in (*chart.parts, *chart.heads)
     ]
     rows = [
         line(
@@ -111,5 +120,5 @@ def shares_html(chart: Shares) -> Html:
 
 def shares_text(chart: Shares) -> str:
     """Return title, table and notes as plain text."""
-    heads: Sequence[str] = ("", *chart.parts)
+    heads: Sequence[str] = ("", *chart.parts, *chart.heads)
     return plain("\n".join([chart.title, "", table_text(heads, chart.rows()), *chart.notes]))

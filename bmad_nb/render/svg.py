@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bmad_nb.render.base import (
     ACCENT,
@@ -104,6 +105,26 @@ class Scatter:
     """Corners of the line of the best mixtures, from cheap to dear."""
 
 
+class Plane(Protocol):
+    """What has two axes with titles."""
+
+    @property
+    def x(self) -> Axis:
+        """Its axis to the right."""
+
+    @property
+    def y(self) -> Axis:
+        """Its axis upwards."""
+
+    @property
+    def x_title(self) -> str:
+        """What stands to the right."""
+
+    @property
+    def y_title(self) -> str:
+        """What stands upwards."""
+
+
 def cost_axis(values: Iterable[float]) -> Axis:
     """Return an axis for costs in US dollars, logarithmic if they differ widely."""
     every = sorted(values)
@@ -169,7 +190,7 @@ def scatter_svg(chart: Scatter, *, ink: str = "currentColor", ident: str = "") -
         ident: name of the picture for readers of the screen; the title if empty.
     """
     drawn = [mark for mark in chart.marks if mark.drawn]
-    parts = [*_frame(chart, ink), _hull(chart)]
+    parts = [*frame(chart, ink), _hull(chart)]
     parts += [_mark(chart, mark, side, ink) for mark, side in zip(drawn, sides(chart), strict=True)]
     return tag("svg", *parts, xmlns="http://www.w3.org/2000/svg", width="100%",
                viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", style="display:block;max-width:760px",
@@ -258,7 +279,7 @@ def _clash(box: tuple[float, ...], taken: Sequence[tuple[float, ...]]) -> int:
 def _body(chart: Scatter, mark: Mark) -> tuple[float, float, float, float]:
     """Return the box of a mark with its interval."""
     x, y = _centre(chart, mark)
-    ends = [_y(chart, end) for end in (mark.low, mark.high) if end is not None]
+    ends = [place_y(chart, end) for end in (mark.low, mark.high) if end is not None]
     return x - 7, min(y - 7, *ends, y), x + 7, max(y + 7, *ends, y)
 
 
@@ -269,20 +290,20 @@ def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 
 def _centre(chart: Scatter, mark: Mark) -> tuple[float, float]:
     """Return where a mark stands in the picture."""
-    return _x(chart, mark.x or 0.0), _y(chart, mark.y or 0.0)
+    return place_x(chart, mark.x or 0.0), place_y(chart, mark.y or 0.0)
 
 
-def _x(chart: Scatter, value: float) -> float:
+def place_x(chart: Plane, value: float) -> float:
     """Return the distance of a cost from the left edge."""
     return _LEFT + (WIDTH - _LEFT - _RIGHT) * chart.x.place(value)
 
 
-def _y(chart: Scatter, value: float) -> float:
+def place_y(chart: Plane, value: float) -> float:
     """Return the distance of a value from the top edge."""
     return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * chart.y.place(value)
 
 
-def _word(x: float, y: float, text: str, ink: str, anchor: str = "middle") -> Html:
+def word(x: float, y: float, text: str, ink: str, anchor: str = "middle") -> Html:
     """Return words with a size of their own."""
     return tag("text", text, x=f"{x:.1f}", y=f"{y:.1f}", fill=ink,
                **{"text-anchor": anchor, "font-size": "11px", "fill-opacity": "0.85",
@@ -295,24 +316,24 @@ def _rule(x1: float, y1: float, x2: float, y2: float, **attrs: str) -> Html:
     return tag("line", **ends, **{"stroke": GREY, **attrs})
 
 
-def _frame(chart: Scatter, ink: str) -> list[Html]:
+def frame(chart: Plane, ink: str) -> list[Html]:
     """Return the axes with their ticks and titles."""
     right, floor = WIDTH - _RIGHT, HEIGHT - _BOTTOM
     parts = []
     for value, name in chart.y.ticks:
-        y = _y(chart, value)
+        y = place_y(chart, value)
         parts.append(_rule(_LEFT, y, right, y, **{"stroke-opacity": "0.22"}))
-        parts.append(_word(_LEFT - 8, y + 4, name, ink, "end"))
+        parts.append(word(_LEFT - 8, y + 4, name, ink, "end"))
     for value, name in chart.x.ticks:
-        x = _x(chart, value)
+        x = place_x(chart, value)
         parts.append(_rule(x, floor, x, floor + 4))
-        parts.append(_word(x, floor + 17, name, ink))
+        parts.append(word(x, floor + 17, name, ink))
     parts.append(_rule(_LEFT, floor, right, floor, **{"stroke-opacity": "0.7"}))
     if chart.x.strip:
         edge = _LEFT + (right - _LEFT) * _STRIP * 0.8
         parts.append(_rule(edge, _TOP, edge, floor, **{"stroke-dasharray": "2 4"}))
-    parts.append(_word((_LEFT + right) / 2, HEIGHT - 12, chart.x_title, ink))
-    parts.append(_word(_LEFT, 14, chart.y_title, ink, "start"))
+    parts.append(word((_LEFT + right) / 2, HEIGHT - 12, chart.x_title, ink))
+    parts.append(word(_LEFT, 14, chart.y_title, ink, "start"))
     return parts
 
 
@@ -325,7 +346,9 @@ def _hull(chart: Scatter) -> Html:
         corners += [(x1 + (x2 - x1) * part, y1 + (y2 - y1) * part) for part in parts]
     if not corners:
         return Html("")
-    way = [f"{_x(chart, x):.1f} {_y(chart, y):.1f}" for x, y in (*corners, chart.hull[-1])]
+    way = [
+        f"{place_x(chart, x):.1f} {place_y(chart, y):.1f}" for x, y in (*corners, chart.hull[-1])
+    ]
     return tag("path", d="M" + " L".join(way), fill="none", stroke=GREY, **{"stroke-width": "1.4"})
 
 
@@ -335,7 +358,7 @@ def _mark(chart: Scatter, mark: Mark, side: str, ink: str) -> Html:
     on_hull = (mark.x, mark.y) in chart.hull
     colour = ACCENT if on_hull or mark.router else GREY
     bar = (
-        _rule(x, _y(chart, mark.low), x, _y(chart, mark.high), stroke=colour,
+        _rule(x, place_y(chart, mark.low), x, place_y(chart, mark.high), stroke=colour,
               **{"stroke-width": "1.6"})
         if mark.low is not None and mark.high is not None else ""
     )  # fmt: skip
@@ -354,5 +377,5 @@ def _mark(chart: Scatter, mark: Mark, side: str, ink: str) -> Html:
         "below": (x, bottom + 13, "middle"),
         "upper": (x + 10, y - 8, "start"),
     }[side]
-    name = _word(at[0], at[1], mark.caption, ink, at[2])
+    name = word(at[0], at[1], mark.caption, ink, at[2])
     return tag("g", tag("title", joined((mark.label, *mark.cells), " · ")), bar, dot, name)

@@ -75,6 +75,8 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "metrics": ("bmad workflow metrics --execution-time --cost-efficiency",),
     "record": (("%%bmad record --over cases -m local,sim/careful --reference answer -o rec\n"
         "{{ question }}"),),
+    "replay": ("%bmad replay rec --routers task-mean,learned -o found",
+               "bmad replay answers.csv --train older.csv --plot prices"),
     "route": ("%bmad route summary --tasks auto --capabilities-aware",),
     "store": ("bmad store",),
     "store backup": ("bmad store backup backups/monday.db",),

@@ -63,6 +63,7 @@ _HOMES = {
     "tracing": "trace",
     "grading": "judge rate learned",
     "routing": "record route",
+    "replaying": "replay",
     "measuring": "metrics",
     "exporting": "export import",
     "keeping": "store",

@@ -1,11 +1,12 @@
 """Routers on recorded answers of real LLMs, and a million synthetic calls; tables are not ours.
 
-Run: OMP_NUM_THREADS=1 python tests/benchmarks/routing.py --data FOLDER [--train FOLDER] [--tables NAME ...]
-                                        [--out FILE] [--online] [--million]
+Run: OMP_NUM_THREADS=1 python tests/benchmarks/routing.py --data FOLDER [--train FOLDER | --split SHARE]
+                                        [--tables NAME ...] [--out FILE] [--online] [--million]
 
 FOLDER holds TABLE.queries.jsonl.gz and TABLE.calls.jsonl.gz. Without --train each table is judged
 by a nested cross-validation (what a router needs to choose is chosen inside of each training part);
-with it routers learn from that folder and are judged on --data. --million replays 100,000 synthetic
+with it routers learn from that folder and are judged on --data; --split 0.6 deals 60 % of the rows
+of --data, by the hash of their id, to what is learned from, and judges on the rest. --million replays 100,000 synthetic
 queries of 10 LLMs through ten routers instead, in a process of its own. Results go to
 tests/benchmarks/results/routing.json, or to FILE.
 """
@@ -18,6 +19,7 @@ import platform
 import resource
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -57,6 +59,20 @@ def tables(folder: Path, table: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         for part in ("queries", "calls")
     )
     return queries, calls
+
+
+def dealt(
+    data: tuple[pd.DataFrame, pd.DataFrame], share: float
+) -> tuple[tuple[pd.DataFrame, pd.DataFrame], tuple[pd.DataFrame, pd.DataFrame]]:
+    """Return what is judged, and the share of the queries that is learned from."""
+    queries, calls = data
+    places = [int(sha256(str(q).encode()).hexdigest()[:8], 16) for q in queries["query_id"]]
+    learned = np.array(places) / 2**32 < share
+    parts = []
+    for rows in (~learned, learned):
+        mine = queries[rows]
+        parts.append((mine, calls[calls["query_id"].isin(mine["query_id"])]))
+    return parts[0], parts[1]
 
 
 def rounded(value: float) -> float | None:
@@ -208,6 +224,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, help="folder of the tables that are judged")
     parser.add_argument("--train", type=Path, help="folder of the tables that are learned from")
+    parser.add_argument("--split", type=float, help="share of --data that is learned from")
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--online", action="store_true", help="streams of learners too; slow")
@@ -218,6 +235,8 @@ def _options() -> argparse.Namespace:
 def _one(options: argparse.Namespace, table: str) -> dict[str, Any]:
     data = tables(options.data, table)
     train = None if options.train is None else tables(options.train, table)
+    if options.split is not None:
+        data, train = dealt(data, options.split)
     print(f"\n# {table}")
     found = judged(data, train)
     if table in PUBLISHED:
@@ -246,6 +265,8 @@ def main() -> None:
         raise SystemExit("Give --data FOLDER, or --million.")
     else:
         how = "nested cross-validation" if options.train is None else "learned from --train"
+        if options.split is not None:
+            how = f"learned from {options.split:.0%} of the rows, judged on the others"
         results["how"] = how
         for table in options.tables:
             if (options.data / f"{table}.queries.jsonl.gz").exists():
