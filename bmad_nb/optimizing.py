@@ -20,8 +20,9 @@ from typing import Any, Literal
 from bmad_nb import documents, learning, parse
 from bmad_nb.engine.schedule import BY_PRIORITY
 from bmad_nb.errors import UsageProblem
-from bmad_nb.events import CallRow, TaskRow
+from bmad_nb.events import CallRow, RunRow, TaskRow
 from bmad_nb.forecast.simulation import simulate
+from bmad_nb.lab.budgeted import token_of
 from bmad_nb.plan import Plan, Step, root_of
 from bmad_nb.planner import Wishes
 from bmad_nb.runs.run import Run
@@ -172,10 +173,19 @@ def rewritten(text: str, llms: Mapping[str, str]) -> str:
 # --- what was tried -------------------------------------------------------------------------------
 
 
+def history(space: Any, flow: Workflow) -> list[RunRow]:
+    """Return the newest finished runs of a workflow; those of experiments and trials are none."""
+    store, found = space.store, list[RunRow]()
+    for row in reversed(store.runs()):
+        if row.workflow != flow.id or row.status != "completed" or len(found) == MOST_RUNS:
+            continue
+        if not token_of(whole := store.run(row.run_id)):
+            found.append(whole)
+    return found[::-1]
+
+
 def _runs(space: Any, flow: Workflow) -> list[Run]:
-    every = space.store.runs()
-    rows = [row for row in every if row.workflow == flow.id and row.status == "completed"]
-    return [Run(space.store, row.run_id, space) for row in rows[-MOST_RUNS:]]
+    return [Run(space.store, row.run_id, space) for row in history(space, flow)]
 
 
 def _tried(runs: Sequence[Run], flow: Workflow) -> dict[str, dict[str, Tried]]:

@@ -34,7 +34,7 @@ FLOORS = (
     "answers consensus weighing routers scorers store",
     "patterns assigning companions mitigating collaborating modifiers planner grid jury columns learning frames measures alerts contrasts calls steps",
     "engine forecast charts",
-    "chats blinding comparing tracing results reports runs live grading asking running advising question steering workspace original lab monitoring stored optimizing export outputs",
+    "chats blinding comparing tracing results reports runs live grading asking running advising question steering workspace original lab monitoring stored optimizing trying export outputs",
     "verbs",
     "widgets magics cli __main__ __init__",
 )

@@ -7,7 +7,6 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ import pandas as pd
 
 from bmad_nb import grid
 from bmad_nb._functions import source_hash
-from bmad_nb.budget import parse_usd
-from bmad_nb.errors import RunFailed, UnknownName, UsageProblem
+from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.lab.budgeted import BudgetedRuns
 from bmad_nb.messages import fingerprint
 from bmad_nb.planner import Wishes
 from bmad_nb.render.base import listed, usd
@@ -24,7 +23,6 @@ from bmad_nb.render.stats import Paired, paired
 from bmad_nb.routers.base import Router
 from bmad_nb.routers.choice import router_of
 from bmad_nb.running import Definition
-from bmad_nb.runs.execution import Execution
 from bmad_nb.runs.run import Run
 from bmad_nb.scorers.base import Scorer, interval
 from bmad_nb.scorers.choice import scorer_of
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from bmad_nb.charts import Chart
 
 Scoring = Callable[[Run, Mapping[str, Any]], float]
-_STOPPED = {"paused", "interrupted"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,17 +134,23 @@ def experiment(
     if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
         raise UsageProblem(f"repeats cannot be {repeats!r}.", hint="Give a number from 1.")
     given = grid.cases_of(cases)
-    marking = score or _against(reference, scorer_of(scorer), given)
+    marking = score or against(reference, scorer_of(scorer), given)
     known = {name: _identity(router) for name, router in named.items()}
-    lab = _Lab(space, workflow, dict(llms or {}), strategy, budget_usd, known)
+    runs = BudgetedRuns(space, budget_usd)
+    rebound = dict(llms or {})
     rows = []
     for repeat in range(repeats):
         for case in given:
             for name, router in named.items():
-                run = lab.run(router, name, case, repeat)
-                rows.append(_row(run, name, case.label, repeat, _marked(marking, run, case.values)))
-    runs = pd.DataFrame(rows)
-    return Experiment(runs, *_compared(runs, list(named)))
+                flow = space.workflow_of(workflow)
+                row = dict(case.values)
+                inputs = {key: value for key, value in row.items() if key in flow.inputs}
+                token = fingerprint([name, known[name], repeat, strategy, rebound])
+                wishes = Wishes(inputs, strategy, rebound, router)
+                run = runs.run(flow, wishes, token, fresh=repeat > 0)
+                rows.append(_row(run, name, case.label, repeat, marked(marking, run, case.values)))
+    made = pd.DataFrame(rows)
+    return Experiment(made, *_compared(made, list(named)))
 
 
 def _named(routers: Sequence[str | Router]) -> dict[str, Router]:
@@ -162,67 +165,6 @@ def _named(routers: Sequence[str | Router]) -> dict[str, Router]:
     return found
 
 
-@dataclasses.dataclass(slots=True)
-class _Lab:
-    """Runs of one experiment, found again where they are there already."""
-
-    space: Workspace
-    workflow: Definition
-    llms: Mapping[str, str]
-    strategy: str | None
-    budget_usd: Any
-    identities: Mapping[str, str]
-    """What each router was when the experiment began; one that counts changes as it chooses."""
-    spent: dict[bool, Decimal] = dataclasses.field(
-        default_factory=lambda: {True: Decimal(0), False: Decimal(0)}
-    )
-
-    def run(self, router: Router, name: str, case: grid.Case, repeat: int) -> Run:
-        """Return the run of a case under a router: a finished one, one that goes on, a new one."""
-        flow = self.space.workflow_of(self.workflow)
-        given = dict(case.values)
-        inputs = {name: value for name, value in given.items() if name in flow.inputs}
-        execution = self.space.prepared(
-            flow, Wishes(inputs, self.strategy, self.llms, router), self._left(), "never",
-            fresh=repeat > 0,
-        )  # fmt: skip
-        token = fingerprint([name, self.identities[name], repeat, self.strategy, dict(self.llms)])
-        run = self._earlier(execution, token)
-        if run is None:
-            execution.note(experiment=token)
-            run = self._go(execution)
-        for call in run.state.calls.values():
-            self.spent[call.simulated] += call.cost_usd or Decimal(0)
-        return run
-
-    def _left(self) -> Decimal | None:
-        if self.budget_usd is None:
-            return None
-        left: Decimal = parse_usd(self.budget_usd) - max(self.spent.values())
-        return max(Decimal(0), left)
-
-    def _earlier(self, execution: Execution, token: str) -> Run | None:
-        """Return a run of the same, gone on with if it was stopped; None if there is none."""
-        store = self.space.store
-        same = [run.run_id for run in store.runs() if run.key == execution.key]
-        for run_id in reversed(same):
-            row = store.run(run_id)
-            if (row.options or {}).get("experiment") != token:
-                continue
-            if row.status == "completed":
-                return Run(store, run_id, self.space)
-            if row.status in _STOPPED:
-                return self._go(self.space.resumption(run_id, self._left()))
-        return None
-
-    def _go(self, execution: Execution) -> Run:
-        try:
-            return self.space.go(execution)
-        except RunFailed as failed:
-            run: Run = failed.result
-            return run
-
-
 def _identity(router: Router) -> str:
     """Return what a router is: one with other code or other settings is another.
 
@@ -234,7 +176,7 @@ def _identity(router: Router) -> str:
     return fingerprint(parts)
 
 
-def _against(reference: str, scorer: Scorer, cases: Sequence[grid.Case]) -> Scoring:
+def against(reference: str, scorer: Scorer, cases: Sequence[grid.Case]) -> Scoring:
     """Return how the first output of a run is compared with the case's right answer."""
     for case in cases:
         if reference not in case.values:  # noqa: PD011  (a mapping, no frame)
@@ -249,7 +191,12 @@ def _against(reference: str, scorer: Scorer, cases: Sequence[grid.Case]) -> Scor
     return score
 
 
-def _marked(score: Scoring, run: Run, case: Mapping[str, Any]) -> float:
+def marked(score: Scoring, run: Run, case: Mapping[str, Any]) -> float:
+    """Return the score of a run, 0 of one that failed.
+
+    Raises:
+        UsageProblem: it is no score.
+    """
     if run.status != "completed":
         return 0.0
     value = score(run, case)

@@ -93,7 +93,9 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "workflow metrics": ("bmad workflow metrics --execution-time --cost-efficiency",),
     "workflow monitor": ("bmad workflow monitor --real-time --alerts-enabled --until-idle",),
     "workflow optimize": (("bmad workflow optimize --definition mail.yaml "
-        "--objective cost --maintain-quality 0.8"),),
+        "--objective cost --maintain-quality 0.8"),
+        ("bmad workflow optimize --definition mail.yaml --trials-usd 0.05 --over cases.csv "
+         "--reference right -m sim/hasty")),
     "workflow route": ("%bmad route summary --tasks auto --capabilities-aware",),
     "workflow status": ("bmad workflow status --active",),
 }  # fmt: skip

@@ -9,7 +9,10 @@ import click
 
 from bmad_nb.errors import UsageProblem
 from bmad_nb.planner import Wishes
+from bmad_nb.render.base import counted
 from bmad_nb.reports import Report
+from bmad_nb.scorers.choice import NAMES as SCORERS
+from bmad_nb.verbs.asking import cases_option, model_option, read_cases_of
 from bmad_nb.verbs.base import Front, bound, json_option, out_option, pair, param_option, shown
 from bmad_nb.verbs.measuring import write_new
 from bmad_nb.verbs.running import SUFFIXES, found, without_body
@@ -26,6 +29,13 @@ from bmad_nb.workflow import inputs as values
 @click.option("--force", is_flag=True, help="overwrite that file")
 @click.option("--measure", is_flag=True, help="run the proposal once, and say what it took")
 @click.option("--budget", metavar="USD", help="hard limit on what --measure may cost")
+@click.option("--trials-usd", metavar="USD",
+              help="run trials of further changes, for at most so much")  # fmt: skip
+@model_option
+@cases_option
+@click.option("--reference", metavar="COLUMN", help="column of --over that has the right answers")
+@click.option("--scorer", type=click.Choice(SCORERS), default="exact", show_default=True,
+              help="how the first output meets --reference")  # fmt: skip
 @param_option
 @out_option
 @json_option
@@ -35,6 +45,10 @@ def optimize(front: Front, /, definition: str, **given: Any) -> Any:
 
     Nothing is asked. A change is made only where the lower end of the 95 % interval of the new
     LLM's mean score reaches what is to be maintained; else: no safe change.
+
+    With --trials-usd, LLMs that were not tried (those of -m, else those with a lower price) are
+    tried in runs over the inputs of earlier runs, scored by the task's own judge, or over the cases
+    of --over, scored against --reference. The same line again goes on, and pays nothing twice.
     """
     from bmad_nb import optimizing
 
@@ -47,11 +61,18 @@ def optimize(front: Front, /, definition: str, **given: Any) -> Any:
     quality = given["quality"]
     if quality is None:
         quality = space.settings.engine.quality_threshold
+    _fitting(given)
     made = optimizing.proposal(
         space, flow, path.read_text("utf-8"), objective=given["objective"], quality=quality,
         name=path.name,
     )  # fmt: skip
+    done = None
+    if given["trials_usd"] is not None:
+        done = _tried(front, flow, path, made, {**given, "quality": quality})
+        made = done.proposal
     report = _report(made, quality)
+    if done is not None:
+        _add_trials(report, done)
     if made.changes:
         to = Path(given["to"]) if given["to"] else optimizing.written(path)
         write_new(to, made.text, force=given["force"])
@@ -60,6 +81,65 @@ def optimize(front: Front, /, definition: str, **given: Any) -> Any:
         if given["measure"]:
             _measured(front, to, made, report, given)
     return shown(bound(front, report, given["out"]), as_json=given["as_json"])
+
+
+def _fitting(given: dict[str, Any]) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        UsageProblem: it says which.
+    """
+    wants = {"--over": given["over"], "--reference": given["reference"], "-m": given["models"]}
+    if given["trials_usd"] is None:
+        for name in (name for name, value in wants.items() if value):
+            raise UsageProblem(
+                f"{name} is for trials.", hint="Say what they may cost: --trials-usd 0.05"
+            )
+    elif given["objective"] != "cost":
+        raise UsageProblem("Trials measure cost.", hint="Leave out --objective latency.")
+    if bool(given["over"]) != bool(given["reference"]):
+        raise UsageProblem("--over and --reference go together.",
+                           hint="Write --over cases.csv --reference COLUMN.")  # fmt: skip
+
+
+def _tried(front: Front, flow: Any, path: Path, made: Any, given: dict[str, Any]) -> Any:
+    """Run trials of further changes."""
+    from bmad_nb import trying
+    from bmad_nb.grid import cases_of
+    from bmad_nb.lab.experimenting import against
+    from bmad_nb.scorers.choice import scorer_of
+
+    cases = cases_of(read_cases_of(front, given["over"])) if given["over"] else []
+    score = against(given["reference"], scorer_of(given["scorer"]), cases) if cases else None
+    return trying.after_trials(
+        front.workspace, flow, path.read_text("utf-8"), made, quality=given["quality"], cases=cases,
+        budget_usd=given["trials_usd"], score=score, llms=given["models"], name=path.name,
+    )  # fmt: skip
+
+
+def _add_trials(report: Report, done: Any) -> None:
+    """Say beside a proposal what its trials showed and cost."""
+    rows = [
+        {"task": t.task, "before": t.before, "after": t.after, "cases": f"{t.cases} of {t.planned}",
+         "score": t.score, "surely": t.low, "from_usd": t.usd_before, "to_usd": t.usd_after,
+         "verdict": t.verdict}
+        for t in done.trials
+    ]  # fmt: skip
+    if rows:
+        report.tables["trials"] = rows
+        report.title += f"; {counted(len(rows), 'trial')}"
+    spent, invented = done.spent_usd, done.simulated_usd
+    report.facts["trials_usd"] = {
+        "budget": done.budget_usd, "spent": spent, "simulated": invented,
+    }  # fmt: skip
+    said = f"${spent:f}" + (f" and ${invented:f} of simulated money" if invented else "")
+    if not rows:
+        report.notes += ("No trial was run: no other LLM here has a lower price and passes.",)
+        return
+    level = f"Intervals: {done.level:.3g}, so that {len(rows)} together hold with 0.95."
+    report.notes += (f"Trials took {said}, of at most ${done.budget_usd:f}. {level}",)
+    if any(t.verdict == "out of money" for t in done.trials):
+        report.notes += ("The money ran out: the same line with a larger --trials-usd goes on.",)
 
 
 def _report(made: Any, quality: float) -> Report:
@@ -78,7 +158,7 @@ def _report(made: Any, quality: float) -> Report:
     }  # fmt: skip
     sort = " (simulated)" if made.simulated else ""
     if not rows:
-        title = f"No safe change of {made.objective} was found in {made.runs} runs{sort}."
+        title = f"No safe change of {made.objective} was found in {made.runs} runs{sort}"
         return Report(title, {}, made.refused, {**facts, "changes": []})
     title = (f"{made.saving:.0%} less {made.objective}{sort}, by {made.runs} runs; quality is kept "
              f"at {quality:g}")  # fmt: skip
