@@ -17,7 +17,7 @@ from bmad_nb.routers.base import Candidate, Choice, Demand, Router, chosen
 from bmad_nb.routers.capability import Capability
 from bmad_nb.routers.cheapest import Cheapest
 from bmad_nb.routers.covering import cover
-from bmad_nb.routers.efficient import Efficient
+from bmad_nb.routers.efficient import Efficient, Lean
 from bmad_nb.routers.fastest import Balanced, Fastest
 from bmad_nb.routers.fixed import Fixed
 from bmad_nb.settings import EngineSettings
@@ -26,10 +26,10 @@ from bmad_nb.workflow.parts import Params, Route
 
 ROUTERS: dict[str, type[Router]] = {
     "fixed": Fixed, "cheapest": Cheapest, "capability": Capability, "fastest": Fastest,
-    "balanced": Balanced, "efficient": Efficient,
+    "balanced": Balanced, "efficient": Efficient, "lean": Lean,
 }  # fmt: skip
 _PREFER = {"cheapest": "cheapest", "best": "capability", "fastest": "fastest",
-           "balanced": "balanced", "efficient": "efficient"}  # fmt: skip
+           "balanced": "balanced", "efficient": "efficient", "lean": "lean"}  # fmt: skip
 _OBJECTIVES = {"cost_optimized": "cheapest", "latency_optimized": "fastest", "balanced": "balanced"}
 """The router that serves an objective; `priority_first` says nothing about LLMs."""
 
@@ -54,6 +54,8 @@ class Choosing:
     """Learned mean score in [0, 1], by LLM and type of task."""
     evidence: Mapping[tuple[str, str], Evidence] = field(default_factory=dict)
     """What that is based on."""
+    tokens: Mapping[str, float] = field(default_factory=dict)
+    """Mean tokens of an answer so far, its prompt among them, by LLM."""
 
 
 class Assigner:
@@ -301,7 +303,9 @@ class Assigner:
         known = self._choosing.evidence.get((name, task.type)) if task else None
         scored, low, high = known or (0, None, None)
         seconds = self._choosing.seconds.get(name)
-        return Candidate(card, self._catalog.price(card), seconds, quality, None, scored, low, high)
+        tokens = self._choosing.tokens.get(name)
+        price = self._catalog.price(card)
+        return Candidate(card, price, seconds, quality, None, scored, low, high, tokens)
 
     def quality(self, llm: str, task: Task) -> float | None:
         """Return what is known of an LLM's quality in [0, 1] for a task; None if nothing is.

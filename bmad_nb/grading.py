@@ -259,15 +259,16 @@ class Grading(Home):
         return quality
 
     def known(self) -> dict[str, Any]:
-        """Return the learned quality, its evidence and its version, as plans are wished with."""
+        """Return what was learned and its version, and mean tokens, as plans are wished with."""
+        tokens = self.store.tokens()
         if not self.settings.engine.learning:
-            return {"quality": {}, "evidence": {}, "learned": None}
+            return {"quality": {}, "evidence": {}, "learned": None, "tokens": tokens}
         entries = learning.record(scores.to_learn(self.store))
         return {
             "quality": learning.qualities(entries),
             "evidence": learning.evidence(entries),
-            "learned": scores.newest(self.store),
-        }
+            "learned": scores.newest(self.store), "tokens": tokens,
+        }  # fmt: skip
 
     def _kept(self, result: Result, rows: Sequence[ScoreRow], notes: Sequence[str]) -> Any:
         scores.keep(self.store, rows)

@@ -99,6 +99,8 @@ def efficiency(calls: pd.DataFrame) -> Rows:
     Returns:
         Rows with `llm`, `answers`, `cost_usd`, `simulated_cost_usd`, `per_answer_usd` (both kinds
         of money by answers that were paid for), `score` (mean in [0, 1]), `score_per_dollar`,
+        `score_per_1k_tokens` (mean score by the mean tokens of an answer, prompt included),
+        `cached_share` (of the prompts' tokens, that a provider had cached),
         `saved_usd` (what answers from the store cost when they were made) and `wasted_usd`.
     """
     frame = calls.assign(waste=_waste_of(calls))
@@ -118,10 +120,26 @@ def efficiency(calls: pd.DataFrame) -> Rows:
             "per_answer_usd": per,
             "score": score,
             "score_per_dollar": score / per if score is not None and per else None,
+            "score_per_1k_tokens": _per_1k(answered, score),
+            "cached_share": _cached(answered),
             "saved_usd": float(group.loc[group["from_store"], "original_cost_usd"].sum()),
             "wasted_usd": float(group.loc[group["waste"] != "", "cost_usd"].sum()),
         })  # fmt: skip
     return sorted(rows, key=lambda r: -(r["cost_usd"] + r["simulated_cost_usd"]))
+
+
+def _per_1k(answered: pd.DataFrame, score: float | None) -> float | None:
+    """Return the mean score by 1,000 tokens; None where a score or all tokens are unknown."""
+    tokens = (answered["input_tokens"] + answered["output_tokens"]).dropna()
+    mean = float(tokens.mean()) if len(tokens) else 0.0
+    return None if score is None or not mean else 1000 * score / mean
+
+
+def _cached(answered: pd.DataFrame) -> float | None:
+    """Return the share of prompt tokens that were cached; None where no provider says it."""
+    told = answered.dropna(subset=["cached_input_tokens", "input_tokens"])
+    asked = float(told["input_tokens"].sum())
+    return float(told["cached_input_tokens"].sum()) / asked if asked else None
 
 
 def waste(calls: pd.DataFrame) -> Rows:

@@ -56,7 +56,8 @@ class Wishes:
     workflows: Mapping[str, Workflow] = field(default_factory=dict)
     """Definitions of sub-workflows, by id."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Median seconds of an answer so far, by LLM."""
+    tokens: Mapping[str, float] = field(default_factory=dict)
+    """Mean tokens of an answer so far with its prompt, and before it median seconds, by LLM."""
     quality: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Learned mean score in [0, 1], by LLM and type of task."""
     evidence: Mapping[tuple[str, str], Evidence] = field(default_factory=dict)
@@ -67,9 +68,8 @@ class Wishes:
 
 def choosing_of(wishes: Wishes) -> Choosing:
     """Return what wishes say about LLMs."""
-    return Choosing(
-        wishes.llms, wishes.router, wishes.pinned, wishes.seconds, wishes.quality, wishes.evidence
-    )
+    w = wishes
+    return Choosing(w.llms, w.router, w.pinned, w.seconds, w.quality, w.evidence, w.tokens)
 
 
 def make_plan(

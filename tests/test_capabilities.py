@@ -22,11 +22,12 @@ from bmad_nb.routers.base import Candidate, Demand, obstacle
 from bmad_nb.routers.capability import Capability
 from bmad_nb.routers.cheapest import Cheapest
 from bmad_nb.routers.covering import cover
-from bmad_nb.routers.efficient import Efficient
+from bmad_nb.routers.efficient import Efficient, Lean
 from bmad_nb.routers.fastest import Balanced, Fastest
 from bmad_nb.routers.fixed import Fixed
 from bmad_nb.routers.pareto import Option, best_at, frontier
 from bmad_nb.store.scores import ScoreRow
+from bmad_nb.workflow.model import Workflow
 from bmad_nb.workspace import Workspace
 
 
@@ -373,7 +374,7 @@ DEMANDS = st.builds(
 @given(candidates=CANDIDATES, demand=DEMANDS)
 def test_no_choice_violates_a_hard_filter(candidates: list[Candidate], demand: Demand) -> None:
     """Whatever a router prefers, whom it takes passes all filters; if nobody does, each is named."""
-    for router in (Fixed(), Cheapest(), Capability(), Fastest(), Balanced(), Efficient()):
+    for router in (Fixed(), Cheapest(), Capability(), Fastest(), Balanced(), Efficient(), Lean()):
         fit = [each.card.id for each in candidates if not obstacle(demand, each)]
         if not fit:
             with pytest.raises(Unroutable) as caught:
@@ -470,6 +471,90 @@ def test_efficiency_is_quality_for_money() -> None:
     assert "a" == Efficient().choose(Demand("t"), pool).llm
     assert "e" == Efficient().choose(Demand("t"), [*pool, one("e", 0, 0.2)]).llm
     assert "0.5 points" in Efficient().choose(Demand("t"), pool).reason
+
+
+def test_points_per_1k_tokens_by_hand(ws: Workspace) -> None:
+    """Two answers of 300 and 500 tokens, one of them right: 0.5 points for 400, 1.25 a 1k tokens."""
+    from bmad_nb import measures
+
+    sizes = iter([(100, 200), (100, 400)])
+    ws.add_llm("a", lambda m: Completion(m[-1].text, Usage(*next(sizes), cached_input_tokens=25)),
+               price=Price(Decimal(1), Decimal(1)))  # fmt: skip
+    cases = [{"q": "yes", "r": "yes"}, {"q": "no", "r": "yes"}]
+    found = ws.compare("{{ q }}", "own/a", over=cases, reference="r")
+    (row,) = measures.efficiency(found.df)
+    assert (0.5, 1.25, 0.25) == (
+        row["score"],
+        pytest.approx(row["score_per_1k_tokens"]),
+        pytest.approx(row["cached_share"]),
+    )
+
+
+def test_lean_is_quality_for_tokens() -> None:
+    """The most points per 1,000 tokens wins; what was never counted or never scored comes last."""
+
+    def one(name: str, tokens: float | None, quality: float | None) -> Candidate:
+        return Candidate(card(name, {}), None, quality=quality, tokens=tokens)
+
+    pool = [one("a", 1000, 0.9), one("b", 200, 0.5), one("c", None, 1.0), one("d", 100, None)]
+    found = Lean().choose(Demand("t"), pool)
+    assert "b" == found.llm
+    assert "2.5 points a 1k tokens" in found.reason
+    assert "0.9 points" in dict(found.rejected)["a"]
+    assert "unknown" in dict(found.rejected)["c"]
+    assert "c" == Lean().choose(Demand("t"), pool[2:]).llm
+
+
+def test_a_route_prefers_the_lean_one_by_what_was_counted(ws: Workspace) -> None:
+    """`prefer: lean` takes the tokens of stored answers: a talker with a little more skill loses."""
+
+    def says(name: str, tokens: int, skill: float) -> None:
+        ws.add_llm(name, lambda _: Completion("x", Usage(10, tokens)), capabilities={"x": skill},
+                   price=Price(Decimal(1), Decimal(1)))  # fmt: skip
+
+    says("talker", 990, 0.9)
+    says("terse", 90, 0.8)
+    flow = parse.loads(
+        "{workflow: w, tasks: {a: {prompt: hi, route: {models: [own/talker, own/terse], prefer: lean}}}}"
+    )
+    assert "own/talker" == ws.plan(flow).plan.steps[0].assignment.llm  # nothing was counted yet
+    ws.compare("count", "own/talker,own/terse")
+    assert {"own/talker": 1000.0, "own/terse": 100.0} == ws.store.tokens()
+    chosen = ws.plan(flow).plan.steps[0].assignment
+    assert ("own/terse", "lean") == (chosen.llm, chosen.router)
+    assert "8 points a 1k tokens" in chosen.reason
+
+
+def test_what_changes_from_item_to_item_is_advised_to_stand_last(ws: Workspace) -> None:
+    """A long text behind the item's hole is named with its length; in front of it nothing is said."""
+    rules = "Rule. " * 300
+    task = {"map": {"over": "ns", "as": "n"}, "llm": "own/a"}
+    ws.add_llm("a", lambda _: "x")
+
+    def advice(prompt: str) -> str:
+        flow = Workflow(
+            "w", inputs={"ns": "list", "doc": "text"}, tasks={"t": {**task, "prompt": prompt}}
+        )
+        return " ".join(ws.plan(flow).analysis.suggestions)
+
+    assert "Task 't': 1,799 characters stand behind {{ n }}" in advice("{{ n }}\n" + rules)
+    assert "{{ doc }} stand behind {{ n }}" in advice("{{ n }}\n{{ doc }}")
+    assert "prompt cache" not in advice(rules + "\n{{ n }}")
+    assert "prompt cache" not in advice("{{ doc }}\n{{ n }}")
+    assert "prompt cache" not in advice("{{ n }} in {{ doc }}")
+
+
+def test_prompts_of_ours_begin_with_what_stays() -> None:
+    """Judgements of two answers share system text and rubric from their first character on."""
+    from bmad_nb.scorers.judge import judgement
+
+    rubric = "Is it right, and is it short? " * 20
+    one, two = (judgement(rubric, f"Question {n}?", f"Answer {n}.") for n in (1, 2))
+    assert one[0] == two[0]
+    shared = next(
+        n for n, (a, b) in enumerate(zip(one[1].text, two[1].text, strict=False)) if a != b
+    )
+    assert rubric in one[1].text[:shared]
 
 
 def test_equal_calls_of_one_run_are_sent_once(ws: Workspace) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bmad_nb.engine.schedule import BY_PRIORITY, Order
 from bmad_nb.forecast.asked import calls_of
 from bmad_nb.forecast.history import History, Sample
+from bmad_nb.forecast.prefixes import order_advice
 from bmad_nb.forecast.simulation import critical_path, simulate
 from bmad_nb.messages import Price
 from bmad_nb.plan import Plan, Step
@@ -128,7 +129,10 @@ def analyze(
         critical_path=tuple(critical_path(plan.steps, expected)),
         basis={step.id: _basis(models[step.id]) for step in asked},
         risks=(*_risks(plan, history, unpriced), *_over(plan, total, latency)),
-        suggestions=_suggestions(plan, expected, slots, in_order=in_order, order=order),
+        suggestions=(
+            *_suggestions(plan, expected, slots, in_order=in_order, order=order),
+            *order_advice(plan),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from bmad_nb import grid
 from bmad_nb._functions import source_hash
 from bmad_nb.errors import UnknownName, UsageProblem
+from bmad_nb.events import CallRow
 from bmad_nb.lab.budgeted import BudgetedRuns
 from bmad_nb.messages import fingerprint
 from bmad_nb.planner import Wishes
@@ -41,7 +42,7 @@ class Experiment:
     runs: pd.DataFrame
     """A row for each router, case and repeat: `router, case, repeat, run_id, status, score` in
     [0, 1] (0 where it failed), `cost_usd` in US dollars when its answers were made (missing where
-    one is unknown), `calls`, `simulated`."""
+    one is unknown), `tokens` (missing likewise), `calls`, `simulated`."""
     differences: Paired | None
     """How far the best router is above each of the others; None of a single one."""
     best: str
@@ -51,7 +52,8 @@ class Experiment:
     def frame(self) -> pd.DataFrame:
         """A row for each router and metric: `router, metric, value, low, high` (95 % over cases).
 
-        Metrics: `quality` in [0, 1], `cost_usd` of a run, `quality_per_usd`, `failed` (share).
+        Metrics: `quality` in [0, 1], `cost_usd` of a run, `quality_per_usd`,
+        `quality_per_1k_tokens` (of a run, prompts included), `failed` (share).
         """
         rows = []
         for name, own in self.runs.groupby("router", sort=False):
@@ -66,6 +68,7 @@ class Experiment:
                 (name, "cost_usd", mean_usd, *ends[1]),
                 (name, "quality_per_usd", fmean(quality) / mean_usd if mean_usd else math.nan,
                  None, None),
+                (name, "quality_per_1k_tokens", _per_1k(own, fmean(quality)), None, None),
                 (name, "failed", float((own["status"] != "completed").mean()), None, None),
             ]  # fmt: skip
         frame = pd.DataFrame(rows, columns=["router", "metric", "value", "low", "high"])
@@ -213,8 +216,23 @@ def _row(run: Run, router: str, case: str, repeat: int, score: float) -> dict[st
     return {
         "router": router, "case": case, "repeat": repeat, "run_id": run.id, "status": run.status,
         "score": score, "cost_usd": sum(known) if len(known) == len(costs) else math.nan,
-        "calls": len(calls), "simulated": any(call.simulated for call in calls),
+        "tokens": _tokens(calls), "calls": len(calls),
+        "simulated": any(call.simulated for call in calls),
     }  # fmt: skip
+
+
+def _tokens(calls: Sequence[CallRow]) -> float:
+    """Return the tokens of all answers of a run, their prompts among them; NaN where unknown."""
+    answered = [call for call in calls if call.state == "answered"]
+    pairs = [(call.input_tokens, call.output_tokens) for call in answered]
+    if any(a is None or b is None for a, b in pairs):
+        return math.nan
+    return float(sum((a or 0) + (b or 0) for a, b in pairs))
+
+
+def _per_1k(runs: pd.DataFrame, quality: float) -> float:
+    tokens = float(runs["tokens"].mean(skipna=False))
+    return 1000 * quality / tokens if tokens else math.nan
 
 
 def _compared(runs: pd.DataFrame, names: list[str]) -> tuple[Paired | None, str]:

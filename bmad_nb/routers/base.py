@@ -57,6 +57,8 @@ class Candidate:
     low: float | None = None
     """Lower end of the 95 % interval of their mean score; None where nobody knows it."""
     high: float | None = None
+    tokens: float | None = None
+    """Mean tokens of its answers so far, their prompts among them; None where none was counted."""
 
 
 @dataclass(frozen=True, slots=True)

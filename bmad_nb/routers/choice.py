@@ -15,6 +15,7 @@ HOMES = {
     "fastest": ("fastest", "Fastest"),
     "balanced": ("fastest", "Balanced"),
     "efficient": ("efficient", "Efficient"),
+    "lean": ("efficient", "Lean"),
     "capability": ("capability", "Capability"),
     "best-single": ("singles", "BestSingle"),
     "zero": ("singles", "Zero"),

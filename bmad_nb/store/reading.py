@@ -145,6 +145,21 @@ class Reading(StoreFile):
             )
             return connection.execute(query, (workflow,) if workflow else ()).fetchall()
 
+    def tokens(self) -> dict[str, float]:
+        """Return the mean tokens of the newest answers that were really made, by LLM.
+
+        Those of the prompt are among them; where they were not counted, an answer is left out.
+        """
+        with self.reader() as connection:
+            if connection is None:
+                return {}
+            query = (
+                "SELECT llm, avg(all_tokens) FROM (SELECT llm, input_tokens + output_tokens AS "
+                "all_tokens FROM calls WHERE state = 'answered' AND NOT from_store "
+                "ORDER BY rowid DESC LIMIT 2000) WHERE all_tokens > 0 GROUP BY llm"
+            )
+            return dict(connection.execute(query).fetchall())
+
     def samples(self) -> list[CallRow]:
         """Return what is known of the length and cost of the newest calls, and nothing else."""
         names = ("call_id", "run_id", "llm", "state", "task", "latency_s", "cost_usd", "from_store")

@@ -122,7 +122,7 @@ class Route(Part):
     mitigate: Literal["auto", "off"] | None = Field(
         None, description="where nobody meets the capabilities: mend what is weak, or leave it"
     )
-    prefer: Literal["cheapest", "fastest", "best", "balanced", "efficient"] | None = None
+    prefer: Literal["cheapest", "fastest", "best", "balanced", "efficient", "lean"] | None = None
     policy: str | None = None
     cascade: list[str] | None = Field(None, min_length=2)
     accept: Expression | None = None

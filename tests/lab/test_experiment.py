@@ -49,6 +49,9 @@ def test_routers_are_compared_case_by_case(ws: Workspace) -> None:
         [values["cost_usd", "cheapest"], values["cost_usd", "capability"]]
     )
     assert 100 == pytest.approx(values["quality_per_usd", "cheapest"])
+    assert [0.1, 0.5] == pytest.approx(  # 2,000 tokens a run
+        [values["quality_per_1k_tokens", name] for name in ("cheapest", "capability")]
+    )
     assert "capability" == found.best
     assert found.verdict.startswith("capability is better over 10 cases")
     quality = found.frame[found.frame["metric"] == "quality"]
