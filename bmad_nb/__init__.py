@@ -20,6 +20,7 @@ _HOME = {
     "compare": "bmad_nb.workspace",
     "explore": "bmad_nb.widgets.compare",
     "read_outputs": "bmad_nb.outputs",
+    "sweep": "bmad_nb.sweeps.driving",
     # workflows
     "Planned": "bmad_nb.runs.planned",
     "Run": "bmad_nb.runs.run",
@@ -90,6 +91,7 @@ __all__ = [
     "load",
     "read_outputs",
     "run",
+    "sweep",
 ]
 
 if TYPE_CHECKING:
@@ -115,6 +117,7 @@ if TYPE_CHECKING:
     from bmad_nb.routers.base import Choice
     from bmad_nb.runs.planned import Planned
     from bmad_nb.runs.run import Run
+    from bmad_nb.sweeps.driving import sweep
     from bmad_nb.widgets.builder import build
     from bmad_nb.widgets.compare import explore
     from bmad_nb.workflow.model import Workflow

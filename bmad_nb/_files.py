@@ -258,6 +258,42 @@ class Owner:
             self._descriptor = -1
 
 
+class Claim:
+    """A folder's lock that a child process keeps as long as it lives, if it is handed `descriptor`.
+
+    It is given back by closing it, never by unlocking: so the folder stays claimed until the last
+    of those that have it is gone, however the first of them ended.
+    """
+
+    def __init__(self, path: Path, *, timeout_s: float) -> None:
+        """Lock the file, waiting for whoever has it.
+
+        Raises:
+            StoreLocked: somebody has had it for `timeout_s`.
+        """
+        self.descriptor = _open_regular(path)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(self.descriptor)
+                    raise StoreLocked(
+                        f"Another process works in {path.parent}.",
+                        hint="Wait for its end, or end it; then run this again.",
+                    ) from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def close(self) -> None:
+        """Let go; a child process that has it too keeps it."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = -1
+
+
 def owner_lives(folder: Path, name: str) -> bool:
     """Return whether the process that made the owner file `name` still holds it."""
     if not name or "/" in name:

@@ -50,6 +50,8 @@ class Reservation:
     amount: Decimal
     """Worst case of the call."""
     open: bool = True
+    around: Reservation | None = None
+    """What is held back for the same call in the budget around this one."""
 
 
 class Level(Protocol):
@@ -114,6 +116,7 @@ class Budget(_Allowance):
         spent_usd: gone already, as after a resume.
         on_limit: what happens to the run where the next call does not fit.
         scope: what the limit stands over, for the message.
+        around: a budget that this one is a part of; each call has to fit into both.
     """
 
     def __init__(
@@ -123,10 +126,11 @@ class Budget(_Allowance):
         *,
         on_limit: OnLimit = "pause",
         scope: str = "",
+        around: Budget | None = None,
     ) -> None:
         """Start with nothing held back."""
         super().__init__(limit_usd, spent_usd, on_limit)
-        self._scope = scope
+        self._scope, self._around = scope, around
 
     @property
     def limit_usd(self) -> Decimal | None:
@@ -156,7 +160,21 @@ class Budget(_Allowance):
                 hint=f'Give it in the settings under [prices."{llm}"], or run without a budget.',
             )
         worst = price.worst_case(request) if price else Decimal(0)
-        return await self.hold(worst, lambda: self._exceeded(llm, worst))
+        around = await self._around.reserve(llm, price, request) if self._around else None
+        try:
+            held = await self.hold(worst, lambda: self._exceeded(llm, worst))
+        except BaseException:
+            if self._around and around:
+                self._around.release(around, Decimal(0))
+            raise
+        held.around = around
+        return held
+
+    def release(self, reservation: Reservation, used: Decimal | None) -> None:
+        """Put `used` in the place of a reservation; None keeps the worst case."""
+        if self._around and reservation.around:
+            self._around.release(reservation.around, used)
+        super().release(reservation, used)
 
     def settle(
         self, reservation: Reservation, cost_usd: Decimal | None, tokens: int | None = None

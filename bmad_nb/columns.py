@@ -77,6 +77,28 @@ RUNS = (
 )
 """Columns of the runs frame: a row per run."""
 
+SWEEP = (
+    Column("number", "int64", "", "its place in the grid, from 1"),
+    Column("status", "string", "", "completed, failed, paused, interrupted or waiting"),
+    Column("runs", "int64", "", "runs of ask, compare, workflows and others in it"),
+    Column("calls", "int64", "", "calls that were really made for it, in all attempts"),
+    Column("from_store", "int64", "", "answers that came from the store"),
+    Column("failed", "int64", "", "calls that brought no answer"),
+    Column("cost_usd", "float64", "USD", "known cost, simulated money left out"),
+    Column("unpriced_calls", "int64", "", "calls whose price nobody knows"),
+    Column("simulated_cost_usd", "float64", "USD", "invented cost of simulated LLMs"),
+    Column("original_cost_usd", "float64", "USD", "cost of its answers when they were made"),
+    Column("original_simulated_cost_usd", "float64", "USD", "the same of invented ones"),
+    Column("score", "float64", "0 to 1", "mean score of its answers; missing if nothing scored"),
+    Column("scored", "int64", "", "answers that it is the mean of"),
+    Column("simulated", "bool", "", "one of its answers is invented"),
+    Column("duration_s", "float64", "s", "time of its last attempt"),
+    Column("error_kind", "string", "", "class of the error that ended it"),
+    Column("error", "string", "", "what went wrong"),
+    Column("path", "string", "", "the executed notebook; missing if there is none yet"),
+)
+"""Columns of the frame of a sweep, beside one for each parameter: a row per notebook."""
+
 TASKS = (
     Column("run_id", "string", "", "the run"),
     Column("task", "string", "", "id of the task in its workflow"),

@@ -20,6 +20,7 @@ from bmad_nb.columns import (
     RUNS,
     SCORES,
     SPENT,
+    SWEEP,
     TASKS,
     USE,
     Column,
@@ -326,6 +327,29 @@ def _printable(value: Any) -> Any:
     if isinstance(value, str) and not value.isascii():
         return value.encode("utf-8", "replace").decode()
     return value
+
+
+def sweep(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a row per notebook of a sweep: `SWEEP`, and its parameters behind the number.
+
+    A parameter that has the name of a column of `SWEEP` gets `_parameter` behind its own. One that
+    a notebook does not have is missing; lists and mappings are JSON.
+
+    Args:
+        rows: the columns, and `parameters` by name.
+    """
+    frame = of_columns(SWEEP, rows)
+    names = dict.fromkeys(name for row in rows for name in row["parameters"])
+    for place, name in enumerate(names, 1):
+        values = [row["parameters"].get(name) for row in rows]
+        plain = [json.dumps(v) if isinstance(v, list | tuple | dict) else v for v in values]
+        column = name if name not in frame else f"{name}_parameter"
+        if all(v is None or isinstance(v, str) for v in plain):
+            series = pd.Series([_printable(v) for v in plain], dtype="string")
+        else:
+            series = pd.Series(plain, dtype="object").infer_objects()
+        frame.insert(place, column, series)
+    return frame
 
 
 def of_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

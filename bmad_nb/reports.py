@@ -36,6 +36,7 @@ class Report:
         self.title, self.tables, self.notes = title, dict(tables), tuple(notes)
         self.facts = dict(facts or {})
         self.name = "r"
+        self.exit_code = 0
 
     @property
     def dfs(self) -> dict[str, pd.DataFrame]:

@@ -35,7 +35,7 @@ FLOORS = (
     "patterns assigning companions mitigating collaborating modifiers planner grid jury columns learning frames measures alerts contrasts calls steps",
     "engine forecast charts",
     "chats blinding comparing tracing results reports runs live grading asking running advising question steering workspace original lab monitoring stored optimizing trying export outputs",
-    "verbs",
+    "sweeps verbs",
     "widgets magics cli __main__ __init__",
 )
 """From the ground up; on a floor, a module imports only from those to its left."""
@@ -62,10 +62,11 @@ HOMES = {
     ),
     "plotly": ("charts",),
     "scipy": ("routers",),
-    "papermill": ("verbs/tour",),
+    "papermill": ("verbs/tour", "sweeps/work"),
     "IPython": ("magics", "widgets"),
     "nest_asyncio": ("_loop",),
     "nest_asyncio2": ("_loop",),
+    "distributed": ("sweeps/executors",),
     "networkx": (),
     "genai_prices": ("pricing",),
     "pydantic": ("settings", "options", "workflow", "widgets"),
@@ -78,7 +79,9 @@ HOMES = {
     "rich": ("cli/live",),
 }
 """The modules and families in which a heavy library may be imported."""
-ONLY_TYPES = {"pandas": ("workspace", "results", "reports", "runs", "contrasts", "comparing")}
+ONLY_TYPES = {
+    "pandas": ("workspace", "results", "reports", "runs", "contrasts", "comparing", "sweeps")
+}
 """Where it may be named for the type checker only."""
 
 
@@ -396,7 +399,7 @@ def test_a_misnamed_column_is_found() -> None:
 
 HEAVY = [
     "pandas", "plotly", "networkx", "papermill", "httpx", "pydantic", "click", "genai_prices",
-    "numpy", "ipywidgets", "scipy",
+    "numpy", "ipywidgets", "scipy", "distributed",
 ]  # fmt: skip
 
 

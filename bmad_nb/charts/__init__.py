@@ -6,6 +6,7 @@ from bmad_nb.charts.contrasts import agreement, cost, latency, scores
 from bmad_nb.charts.over_time import timeline
 from bmad_nb.charts.quality import frontier
 from bmad_nb.charts.routing import calibration, routing, share
+from bmad_nb.charts.sweeps import sweep
 from bmad_nb.charts.tradeoffs import prices, regret, spent
 
 KINDS = {"frontier": frontier, **contrasts.KINDS}
@@ -13,5 +14,5 @@ KINDS = {"frontier": frontier, **contrasts.KINDS}
 
 __all__ = [
     "KINDS", "Chart", "agreement", "calibration", "cost", "frontier", "latency", "prices",
-    "regret", "routing", "scores", "share", "spent", "timeline",
+    "regret", "routing", "scores", "share", "spent", "sweep", "timeline",
 ]  # fmt: skip

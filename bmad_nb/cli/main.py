@@ -50,13 +50,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(f"The result could not be written: {error.strerror}.", file=sys.stderr)
         sys.exit(1)
-    sys.exit(result if isinstance(result, int) else 0)
+    sys.exit(result if isinstance(result, int) else getattr(result, "exit_code", 0))
 
 
 def exit_code(error: BmadError) -> int:
     """Return the exit code of an error."""
     if isinstance(error, RunPaused):
-        reason = getattr(getattr(error.result, "run", None), "reason", "")
+        stopped = getattr(error.result, "run", error.result)
+        reason = getattr(stopped, "reason", "")
         return {"user": 130, "limit": 4}.get(reason, 3)
     if isinstance(error, RunCancelled):
         return 130

@@ -142,8 +142,14 @@ def read_bundle(path: Path) -> dict[str, Any]:
     return found
 
 
-def bring_in(store: Store, found: Mapping[str, Any]) -> RunRow:
+def bring_in(store: Store, found: Mapping[str, Any], *, again: bool = False) -> RunRow:
     """Put an exported run into a store; it may run no code there, whatever it was allowed before.
+
+    Args:
+        store: where it goes.
+        found: what `bundle` gave.
+        again: the run may be there, and then takes on what has happened since; one that went on
+            in this store by itself stays as it is.
 
     Raises:
         UsageProblem: the run is there already, or the export does not hold together.
@@ -162,18 +168,49 @@ def bring_in(store: Store, found: Mapping[str, Any]) -> RunRow:
     def work(writer: sqlite3.Connection) -> None:
         query = "SELECT 1 FROM runs WHERE run_id = ?"
         if writer.execute(query, (run.run_id,)).fetchone():
-            raise UsageProblem(
-                f"Run {run.run_id} is in this store already.",
-                hint=f"See it: bmad show {run.run_id}",
-            )
+            if again and _has_grown(writer, run.run_id, events):
+                _take_out(writer, run.run_id)
+            elif again:
+                return
+            else:
+                raise UsageProblem(
+                    f"Run {run.run_id} is in this store already.",
+                    hint=f"See it: bmad show {run.run_id}",
+                )
         try:
             _write(writer, run, calls, events)
         except _ODD as error:
             raise _broken(error) from None
 
     store.write(work)
-    scores.keep(store, marks)
+    there = {dataclasses.replace(row, number=0) for row in scores.of_run(store, run.run_id)}
+    scores.keep(store, [row for row in marks if row not in there])
     return store.run(run.run_id)
+
+
+def _has_grown(
+    writer: sqlite3.Connection, run_id: str, events: Sequence[tuple[int, str, str, Any]]
+) -> bool:
+    """Return whether `events` go on from those that the store has of a run."""
+    query = "SELECT number FROM runs WHERE run_id = ?"
+    number = writer.execute(query, (run_id,)).fetchone()[0]
+    ends = (schema.before(number), schema.before(number + 1))
+    query = "SELECT id, time_utc, kind FROM events WHERE id > ? AND id <= ? ORDER BY id DESC"
+    last = writer.execute(query, ends).fetchone()
+    if last is None:
+        return True
+    mine = [(schema.before(number) + seq, when, kind) for seq, when, kind, _ in events]
+    return last in mine[:-1]
+
+
+def _take_out(writer: sqlite3.Connection, run_id: str) -> None:
+    """Remove a run's rows; its texts stay, for they come again."""
+    query = "SELECT number FROM runs WHERE run_id = ?"
+    number = writer.execute(query, (run_id,)).fetchone()[0]
+    ends = (schema.before(number), schema.before(number + 1))
+    writer.execute("DELETE FROM events WHERE id > ? AND id <= ?", ends)
+    writer.execute("DELETE FROM calls WHERE run_id = ?", (run_id,))
+    writer.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
 
 
 def _broken(why: object) -> UsageProblem:

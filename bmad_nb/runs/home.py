@@ -13,6 +13,7 @@ from bmad_nb.budget import Budget, parse_usd
 from bmad_nb.errors import RunCancelled, SettingsError
 from bmad_nb.events import RunRow, TaskAsked
 from bmad_nb.llms.catalog import Catalog
+from bmad_nb.runs import slices
 from bmad_nb.runs.progress import Progress
 from bmad_nb.store.journal import Store
 
@@ -54,13 +55,18 @@ class Home:
         """Read the settings; no file is made and nobody is contacted."""
         self.found = settings.find(config, store)
         self.settings = self.found.settings
-        self.store = Store(self.found.store, sync=self.settings.store.sync)
+        self.store = Store(
+            self.found.store, sync=self.settings.store.sync, answers=slices.answers()
+        )
         self.progress = Progress()
         self.catalog = Catalog(self.settings, self._note, self.store)
         if _replay_wanted() if replay is None else replay:
             self.catalog = self.catalog.replaying()
         limit = None if budget_usd is None else parse_usd(budget_usd)
-        self.budgets = {simulated: Budget(limit) for simulated in (False, True)}
+        self.budgets = {
+            simulated: Budget(limit, around=slices.around(self.store.path, simulated=simulated))
+            for simulated in (False, True)
+        }
         self.watched = False
         """Whether somebody sees answers as they come: then they are asked for piece by piece."""
         self.on_wait: Callable[[Running], None] | None = None

@@ -38,7 +38,7 @@ from bmad_nb.events import (
 )
 from bmad_nb.plan import root_of
 from bmad_nb.store import schema, stamped
-from bmad_nb.store.reading import Reading, now_utc
+from bmad_nb.store.reading import Reading, answered_in, now_utc
 
 _abandoned: list[sqlite3.Connection] = []
 
@@ -89,11 +89,15 @@ class Store(Reading):
     Args:
         path: the file; it and its folder are made when first written, private to the user.
         sync: `normal` survives kill -9; `full` survives loss of power too, at ten times the wait.
+        answers: another store, whose answers serve here too; it is only read.
     """
 
-    def __init__(self, path: Path, *, sync: Literal["normal", "full"] = "normal") -> None:
+    def __init__(
+        self, path: Path, *, sync: Literal["normal", "full"] = "normal", answers: Path | None = None
+    ) -> None:
         """Open nothing yet."""
         super().__init__(path, sync=sync)
+        self._lent = Reading(answers, sync=sync) if answers else None
         self._owner: Owner | None = None
         self._writer: sqlite3.Connection | None = None
         self._log: tuple[int, int] | None = None
@@ -170,17 +174,12 @@ class Store(Reading):
     def stored(self, request_key: str, run_id: str = "") -> CallRow | None:
         """Return the newest answered call with this request key, or None; of one run if named."""
         self._notice_fork()
-        if self._writer is None and not self.path.exists():
-            return None
-        of_run, values = ("AND run_id = ?", (run_id,)) if run_id else ("", ())
-        with self._typed_errors():
-            writer = self._writer or self._open_writer_locked()
-            row = writer.execute(
-                f"{schema.SELECT_CALLS} WHERE request_key = ? AND state = 'answered' "
-                f"AND NOT from_store {of_run} ORDER BY ended_utc DESC LIMIT 1",
-                (request_key, *values),
-            ).fetchone()
-            return schema.call_of(writer, row) if row else None
+        found = None
+        if self._writer is not None or self.path.exists():
+            with self._typed_errors():
+                writer = self._writer or self._open_writer_locked()
+                found = answered_in(writer, request_key, run_id)
+        return self._lent.lent(request_key) if not (found or run_id) and self._lent else found
 
     def unfinished(self, key: str) -> RunRow | None:
         """Return the newest run with this key that can go on: paused, or its process is gone."""

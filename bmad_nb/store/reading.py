@@ -97,6 +97,11 @@ class Reading(StoreFile):
                 return None
             return _call_in(connection, call_id)
 
+    def lent(self, request_key: str) -> CallRow | None:
+        """Return the newest answered call with this request key, or None."""
+        with self.reader() as connection:
+            return None if connection is None else answered_in(connection, request_key)
+
     def events(self, run_id: str, after: int = 0) -> list[Stamped]:
         """Return the events of a run in their order, those behind number `after`.
 
@@ -230,6 +235,19 @@ class Reading(StoreFile):
             else r
             for r in runs
         ]
+
+
+def answered_in(
+    connection: sqlite3.Connection, request_key: str, run_id: str = ""
+) -> CallRow | None:
+    """Return the newest answered call with this request key, or None; of one run if named."""
+    of_run, values = ("AND run_id = ?", (run_id,)) if run_id else ("", ())
+    row = connection.execute(
+        f"{schema.SELECT_CALLS} WHERE request_key = ? AND state = 'answered' "
+        f"AND NOT from_store {of_run} ORDER BY ended_utc DESC LIMIT 1",
+        (request_key, *values),
+    ).fetchone()
+    return schema.call_of(connection, row) if row else None
 
 
 def _events_in(connection: sqlite3.Connection, run: RunRow, after: int) -> list[Stamped]:

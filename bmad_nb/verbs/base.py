@@ -116,6 +116,9 @@ class Tree(click.Group):
 class Json:
     """JSON text that a face prints as it is."""
 
+    exit_code = 0
+    """What a command line ends with."""
+
     def __init__(self, text: str) -> None:
         """Keep the text."""
         self.text = text

@@ -27,6 +27,8 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "run": ("%bmad run summary -p topic=ice --budget 0.05 -o r",
             "%bmad run summary.yaml --dry-run"),
     "resume": ("%bmad resume 6b166d55 --budget +0.10",),
+    "sweep": ("bmad sweep notebooks/05_papermill.ipynb --grid grid.yaml --budget-usd 0.50",
+              "bmad sweep study.ipynb --grid grid.yaml --executor dask --parallel 4"),
     "pause": ("%bmad pause 6b166d55",),
     "cancel": ("%bmad cancel 6b166d55",),
     "approve": ("%bmad approve 6b166d55", "%bmad approve 6b166d55 signoff accept"),

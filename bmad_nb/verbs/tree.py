@@ -58,6 +58,7 @@ _HOMES = {
     "running": "plan run resume",
     "workflows": "workflow",
     "building": "build",
+    "sweeping": "sweep",
     "control": "pause cancel approve fork",
     "looking": "runs show diff cost",
     "tracing": "trace",
