@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from bmad_nb.charts.base import Chart, Twin, axis, layout, number, plotly_text, text
+from bmad_nb.charts.base import INK, Chart, Twin, axis, layout, number, plotly_text, text
 from bmad_nb.charts.contrasts import spans_figure
 from bmad_nb.charts.routing import shares_figure, told
-from bmad_nb.render.base import GREY, NONE, counted, points, usd
+from bmad_nb.render.base import NONE, counted, points, usd
 from bmad_nb.render.curves import Curve, Curves, colours, curves_html, curves_svg, curves_text
 from bmad_nb.render.shares import Shares
 from bmad_nb.render.spans import Span, Spans
@@ -171,7 +171,7 @@ def _usd(value: Any) -> str:
 
 def curves_figure(static: Curves) -> Chart:
     """Return the plotly figure of lines."""
-    drawing = Chart(static=Twin(curves_html(static), curves_svg(static, ink=GREY),
+    drawing = Chart(static=Twin(curves_html(static), curves_svg(static, ink=INK),
                                 curves_text(static)))  # fmt: skip
     for curve, colour in zip(static.curves, colours(static), strict=True):
         if not curve.points:
