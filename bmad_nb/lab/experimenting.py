@@ -7,6 +7,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
