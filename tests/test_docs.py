@@ -52,11 +52,13 @@ NOT_RUN = {
     r"pip install 'bmad_nb\[\w+\]'": "installs; that the extra exists is tested here",
     r"keyring set": "asks for a key on a terminal; tests/test_secrets.py pipes one into it",
     r"bmad trace": "needs a collector; tests/test_tracing.py has one; here its words are read",
+    r"bmad sweep notebooks/": "eight notebooks; tests/sweeps/ runs sweeps, and the Python below runs one",
     r"papermill ": "executed before the Python of its page, which reads what it wrote",
 }
 """Patterns of lines that are not run here, and why."""
 LISTED = {
-    "docs/commands.md": "written from the commands; tests/test_commands.py tries its examples"
+    "docs/commands.md": "written from the commands; tests/test_commands.py tries its examples",
+    "docs/sweeps.md": "what the command printed; tests/sweeps/ looks at such tables",
 }
 """Pages whose blocks of plain text are tested elsewhere."""
 
@@ -331,8 +333,11 @@ def test_the_commands_of_a_page_work(page: Path, folder: Path, warm: Warm) -> No
     """Each command does what it says and ends well, after the ones above it."""
     for _, about, body in blocks(page, "yaml"):
         name = re.search(r"^(?:workflow|  id): ([\w-]+)$", body, re.MULTILINE)
-        assert name
-        file = "service.yaml" if "not-a-workflow:" in about else f"{name[1]}.yaml"
+        if "not-a-workflow:" in about:
+            file = "service.yaml" if name else "grid.yaml"
+        else:
+            assert name
+            file = f"{name[1]}.yaml"
         (folder / file).write_text(body, encoding="utf-8")
     shell = Shell(warm, folder)
     for line in lines(page):
