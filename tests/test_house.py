@@ -66,7 +66,7 @@ HOMES = {
     "IPython": ("magics", "widgets"),
     "nest_asyncio": ("_loop",),
     "nest_asyncio2": ("_loop",),
-    "distributed": ("sweeps/executors",),
+    "distributed": ("sweeps/clusters",),
     "networkx": (),
     "genai_prices": ("pricing",),
     "pydantic": ("settings", "options", "workflow", "widgets"),

@@ -36,6 +36,10 @@ GONE_S = 120.0
 """Seconds that an attempt waits for the kernel of an earlier one to be gone."""
 AGAIN_S, KILL_S = 3.0, 20.0
 """Seconds after which a kernel that is stopped is interrupted again, and killed."""
+NOTHING: dict[str, Any] = {
+    "notebook": None, "bundles": [], "refused_usd": None, "spent_usd": None, "facts": {},
+}  # fmt: skip
+"""What is left of an attempt of which nothing is left."""
 STARTS = 4
 """Times that a kernel is started which does not come up."""
 _SUMS = ("calls", "from_store", "failed", "unpriced_calls")
@@ -61,7 +65,7 @@ def execute(job: Mapping[str, Any], stopped: Stopped = lambda: False) -> dict[st
         (folder / slices.REFUSED).unlink(missing_ok=True)
         began = time.monotonic()
         problem = _papermill(job, folder, claim.descriptor, stopped)
-        found = _collected(folder)
+        found = so_far(folder)
         status = "failed" if problem else "completed"
         if problem and stopped():
             status = "interrupted"
@@ -83,12 +87,12 @@ def collected(folder: Path) -> dict[str, Any]:
     private_folder(folder)
     claim = Claim(folder / "work.lock", timeout_s=GONE_S)
     try:
-        return _collected(folder)
+        return so_far(folder)
     finally:
         claim.close()
 
 
-def _collected(folder: Path) -> dict[str, Any]:
+def so_far(folder: Path) -> dict[str, Any]:
     """Return the executed notebook, its runs as bundles, and sums over its store."""
     store = Store(folder / STORE)
     executed, refused = folder / EXECUTED, folder / slices.REFUSED

@@ -29,6 +29,18 @@ ASKING = (
 )
 
 
+BLIND = """
+import sys
+
+def hook(event, arguments):
+    if event in ("open", "sqlite3.connect") and str(arguments[0]).startswith({folder!r} + "/"):
+        if not str(arguments[0]).startswith({folder!r} + "/home"):
+            raise PermissionError(13, "this machine does not see it", str(arguments[0]))
+
+sys.addaudithook(hook)
+"""
+
+
 def notebook(path: Path, *cells: str, parameters: str) -> Path:
     """Write a notebook of code cells, the parameters first."""
     made = nbformat.v4.new_notebook(
@@ -126,10 +138,26 @@ def statuses(found: Mapping[str, Any]) -> list[str]:
 
 
 @contextlib.contextmanager
-def cluster(study: Study, workers: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """Give the address of a scheduler, and its workers as processes of their own."""
-    about = study.folder / "scheduler.json"
-    env = {**study.environment, "DASK_DISTRIBUTED__DASHBOARD__LINK": ""}
+def cluster(
+    study: Study, workers: int, *, blind: bool = False
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Give the address of a scheduler, and its workers as processes of their own.
+
+    Args:
+        study: whose environment they have.
+        workers: how many.
+        blind: they and their kernels cannot open anything in the study's folder, as if they were on
+            another machine.
+    """
+    about = study.folder.parent / "scheduler.json"
+    env = study.environment
+    if blind:
+        hook = study.folder.parent / "blind"
+        hook.mkdir()
+        (hook / "sitecustomize.py").write_text(BLIND.format(folder=str(study.folder)))
+        env["PYTHONPATH"] = os.pathsep.join([str(hook), str(ROOT)])
+        env["TMPDIR"] = str(study.folder.parent / "tmp")
+        Path(env["TMPDIR"]).mkdir()
     quiet: dict[str, Any] = {
         "env": env, "cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL
     }  # fmt: skip
@@ -137,7 +165,7 @@ def cluster(study: Study, workers: int) -> Iterator[tuple[str, list[subprocess.P
     commands = [
         ["dask_scheduler", "--host", "127.0.0.1", "--port", "0", *common],
         *[["dask_worker", "--nthreads", "1", "--no-nanny", "--local-directory",
-           str(study.folder / f"worker{n}"), *common] for n in range(workers)],
+           str(study.folder.parent / f"worker{n}"), *common] for n in range(workers)],
     ]  # fmt: skip
     running = [
         subprocess.Popen([sys.executable, "-m", f"distributed.cli.{name}", *words], **quiet)

@@ -101,6 +101,41 @@ def test_an_interrupted_sweep_goes_on_when_it_is_run_again(
         assert study.repeated() <= 4  # two notebooks had at most two calls in flight each
 
 
+def test_workers_on_other_machines_tell_what_they_finish(project: Path) -> None:
+    """Workers that see nothing of this machine: settings and answers go there, runs come back.
+
+    What a killed one had told is not asked again, and its slice counts in full: nobody knows the
+    rest of what it did. An interrupted one says all.
+    """
+    with FakeProviderProcess(BUSY) as provider:
+        study = Study(project, provider)
+        assert [4] == [
+            row["calls"] for row in study.sweep({"topic": ["a"], "size": 4})["notebooks"]
+        ]
+        many = {"topic": ["a", "b", "c"], "size": 60}
+        with cluster(study, 2, blind=True) as (address, workers):
+            words = ("--executor", address, "--budget-usd", "4", "--out", "far")
+            process = study.begin(many, *words)
+            study.wait_for(sent=30)
+            process.send_signal(signal.SIGINT)
+            ended(process, 130)
+            told = {key for key, state in study.calls() if state == "answered"}
+            assert len(told) >= 30 - 4  # at most four were on their way back
+            process = study.begin(many, *words)
+            study.wait_for(sent=90)
+            workers[0].send_signal(signal.SIGKILL)
+            found = ended(process)
+        assert ["completed"] * 3 == statuses(found)
+        assert 4 == sum(row["from_store"] for row in found["notebooks"])
+        assert 180 == sum(state == "answered" for _, state in study.calls())
+        came = {key: each["received"] for key, each in provider.counts()["keys"].items()}
+        assert {1} == {came[key] for key in told}
+        # four were broken off, two in flight, and eight a second finished before a killed one told
+        assert sum(came.values()) - 180 <= 4 + 2 + 16
+        assert Decimal(found["spent_usd"]) > 1 > Decimal(provider.counts()["cost_usd"])
+        assert 1 == len(list((project.parent / "tmp").glob("bmad-sweep-*")))  # of the killed one
+
+
 def _is_whole(path: Path) -> bool:
     return bool(nbformat.read(path, as_version=4).cells[-1].get("outputs"))
 
