@@ -376,7 +376,9 @@ def misnamed(columns: Iterable[frames.Column]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("columns", [frames.CALLS, frames.RUNS], ids=["calls", "runs"])
+@pytest.mark.parametrize(
+    "columns", [frames.CALLS, frames.RUNS, frames.SWEEP], ids=["calls", "runs", "sweep"]
+)
 def test_columns_say_their_unit(columns: tuple[frames.Column, ...]) -> None:
     """Money ends in _usd, seconds in _s, no name in _ms, none is bare; each has a meaning."""
     assert [] == misnamed(columns)

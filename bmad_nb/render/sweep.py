@@ -56,6 +56,13 @@ def sweep_page(view: SweepView) -> str:
     Args:
         view: what is drawn; each text is escaped, and each `file` is a name without a folder.
     """
+    style = "font-size:20px;margin:0 0 6px 0;overflow-wrap:anywhere"
+    title = tag("h1", view.title, style=style, **{"class": NO_MATH})
+    return page_html(view.title, [tag("style", Html(_LINKS)), title, sweep_html(view)])
+
+
+def sweep_html(view: SweepView) -> Html:
+    """Return what stands below the title of the page."""
     names = list(dict.fromkeys(name for row in view.rows for name in row["parameters"]))
     heads = ["notebook", *names, "status", *map(head_of, view.numbers)]
     style = "padding:4px 14px 4px 0;opacity:0.72;font-size:12px;text-align:"
@@ -65,15 +72,13 @@ def sweep_page(view: SweepView) -> str:
         for n, each in enumerate(heads)
     ))  # fmt: skip
     body = [part for row in view.rows for part in _lines(row, names, view.numbers)]
-    shown = tag("div", table(head, *body), style="overflow-x:auto;margin:16px 0 24px 0")
-    top = [
-        tag("h1", view.title, style="font-size:20px;margin:0 0 6px 0;overflow-wrap:anywhere"),
+    parts = [
         tag("p", view.sentence, style="margin:0"),
         *(tag("p", each, style=f"{DIM};margin:4px 0 0 0") for each in view.notes),
-        tag("style", Html(_LINKS)),
+        tag("div", table(head, *body), style="overflow-x:auto;margin:16px 0 24px 0"),
+        view.picture,
     ]
-    whole = tag("main", joined([*top, shown, view.picture], "\n"), **{"class": NO_MATH})
-    return page_html(view.title, [whole])
+    return tag("section", joined(parts, "\n"), **{"class": NO_MATH})
 
 
 def _lines(

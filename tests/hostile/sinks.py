@@ -13,10 +13,12 @@ from bmad_nb.events import CallRow, RunRow, TaskRow, TaskState
 from bmad_nb.messages import Message
 from bmad_nb.render.base import ComparisonView
 from bmad_nb.render.compare import compare_html
+from bmad_nb.render.report import ReportView, report_text
 from bmad_nb.render.run import GraphNode, GraphView, RunView, WorkflowView
 from bmad_nb.render.run_card import run_html, workflow_html
 from bmad_nb.render.run_changes import RunChangesView, run_changes_html, run_changes_text
 from bmad_nb.render.run_text import run_text, workflow_text
+from bmad_nb.render.sweep import SweepView, sweep_html
 from bmad_nb.render.text import answer_html, answer_text, compare_text
 from tests.render.conftest import make_row, make_view
 
@@ -77,6 +79,13 @@ def together(text: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def sweep(text: str) -> SweepView:
+    """Return a sweep of which each parameter and each error is the text."""
+    row = {"number": 1, "parameters": {text: text, "n": [text]}, "status": text, "file": "",
+           "error_kind": text, "error": text, "cost_usd": 0.5, text: text}  # fmt: skip
+    return SweepView(text, text, [row, {**row, "parameters": {}}], ["cost_usd", text], [text])
+
+
 def cards(text: str) -> Iterator[tuple[str, str]]:
     """Yield what stands once on a page, with the text in every field of it: HTML and plain form."""
     alone = comparison(text, "", 0)
@@ -87,6 +96,9 @@ def cards(text: str) -> Iterator[tuple[str, str]]:
     yield run_changes_html(changes), run_changes_text(changes)
     view = replace(run(text, states=())[0], outputs=None)
     yield run_html(view), run_text(view)
+    swept = sweep(text)
+    tables = {text: [{**row["parameters"], text: row["error"]} for row in swept.rows]}
+    yield sweep_html(swept), report_text(ReportView(text, tables, tuple(swept.notes)))
 
 
 def run_changes(text: str) -> RunChangesView:
@@ -143,4 +155,9 @@ def charts(texts: Sequence[str]) -> Iterator[Chart]:
             for n, text in enumerate(texts)]  # fmt: skip
     yield charts.frontier(frames.calls(rows))
     rows = [replace(row, state="failed", text=None) for row in rows[::2]] + rows[1::2]
+    swept = [{"number": n, "parameters": {"text": text}, "status": "completed", "scored": 1,
+              "score": n % 5 / 4, "original_cost_usd": (n + 1) / 1000, "error": text,
+              "simulated": False} for n, text in enumerate(texts)]  # fmt: skip
+    for some in (swept[:8], swept):
+        yield charts.sweep(frames.sweep(some))
     yield charts.timeline(frames.calls([])[["task"]], frames.calls(rows))

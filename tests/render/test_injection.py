@@ -13,6 +13,7 @@ from bmad_nb.render.compare import compare_html
 from bmad_nb.render.graph import graph_svg
 from bmad_nb.render.run_card import run_html, workflow_html
 from bmad_nb.render.run_text import run_text, workflow_text
+from bmad_nb.render.sweep import sweep_html
 from bmad_nb.render.text import answer_html, compare_text
 from tests.hostile import sinks
 
@@ -190,6 +191,16 @@ def test_no_payload_becomes_markup_in_a_run(payload, poisoned_run):
             assert [] == wrong
             assert shown_as(payload) in words
         ET.fromstring(pages[-1])
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_payload_becomes_markup_on_the_page_of_a_sweep(payload):
+    """Parameters, statuses and errors stay text; the planted one is found."""
+    wrong, words = read(sweep_html(sinks.sweep(payload)))
+    assert [] == wrong
+    assert shown_as(payload) in words
+    planted = sweep_html(sinks.sweep("MARK")).replace("MARK", "<img src=x onerror=1>")
+    assert len(read(planted)[0]) >= 10
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
