@@ -111,7 +111,8 @@ def sifted(
 
     Args:
         findings: with a `quote` where a source is given.
-        verdicts: of each whether it `holds`, and `why`; null where nobody said.
+        verdicts: of each whether it `holds`, and `why`; null where nobody said. What else a
+            verdict says, such as a severity, goes to the finding that is kept, before its own.
         source: text in which each quote must stand; empty for no such test.
     """
     kept: list[dict[str, Any]] = []
@@ -125,7 +126,8 @@ def sifted(
         elif not verdict["holds"]:
             reason = str(verdict.get("why") or "It was refuted, without a reason.")
         else:
-            kept.append(dict(finding))
+            said = {k: v for k, v in verdict.items() if k not in ("holds", "why")}
+            kept.append({**finding, **said})
             continue
         dropped.append({**finding, "reason": reason})
     return {"kept": kept, "dropped": dropped}

@@ -25,7 +25,8 @@ ROUTING = ROOT / "notebooks" / "02_routing.ipynb"
 QUICKSTART = ROOT / "notebooks" / "00_quickstart.ipynb"
 TEMPLATES = [
     ("07_templates.ipynb", set(NAMES[:6])),
-    ("08_knowledge_templates.ipynb", set(NAMES[6:])),
+    ("08_knowledge_templates.ipynb", set(NAMES[6:12])),
+    ("09_bmad_templates.ipynb", set(NAMES[12:])),
 ]
 """Notebooks, and the workflows that each of them runs."""
 

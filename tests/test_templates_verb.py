@@ -24,11 +24,11 @@ CREATE = ("workflow", "create")
 
 
 def test_templates_are_listed_and_their_parameters_too(project: Path) -> None:
-    """`--list` has a line for each of the twelve, with --template for each parameter; as JSON too."""
+    """`--list` has a line for each of the fourteen, with --template for each parameter; as JSON too."""
     said = bmad(project, *CREATE, "--list")
     assert (0, "") == (said.returncode, said.stderr)
     lines = said.stdout.splitlines()
-    assert list(catalog.NAMES) == [line.split()[0] for line in lines[:12]]
+    assert list(catalog.NAMES) == [line.split()[0] for line in lines[: len(catalog.NAMES)]]
     rows = data(bmad(project, *CREATE, "--list", "--template", "code-review", "--json"))
     assert ["llm", "diff", "language", "reviewer", "max_tokens"] == [
         row["parameter"] for row in rows

@@ -22,6 +22,7 @@ NAMES = (
     "code-generation", "code-review", "documentation-creation", "testing-strategy",
     "requirement-analysis", "architecture-design", "pattern-identification", "decision-support",
     "knowledge-extraction", "knowledge-synthesis", "knowledge-validation", "knowledge-application",
+    "bmad-greenfield-service", "bmad-story-cycle",
 )  # fmt: skip
 _FOLDER = Path(__file__).parent
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "text", list: "list",

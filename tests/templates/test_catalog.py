@@ -24,8 +24,8 @@ def comments(text: str) -> list[str]:
 
 
 def test_each_file_is_a_template() -> None:
-    """The list of names and the files of the folder are the same twelve."""
-    assert 12 == len(catalog.NAMES)
+    """The list of names and the files of the folder are the same fourteen."""
+    assert 14 == len(catalog.NAMES)
     assert sorted(catalog.NAMES) == sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
