@@ -14,6 +14,7 @@ from bmad_nb.errors import SettingsError
 
 _ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 _KEYRING = re.compile(r"keyring:([A-Za-z0-9._@ -]{1,100})/([A-Za-z0-9._@ -]{1,100})")
+_NO_LIBRARY = "the keyring library is not installed"
 _STANDARD_KEYS = frozenset(
     f"{who}_API_KEY"
     for who in (
@@ -129,7 +130,12 @@ def why_missing(text: str) -> tuple[str, str]:
     _, problem = _from_keyring(reference)
     entry = f"{reference.service}/{reference.user}"
     if problem:
-        return f"the keyring cannot be read: {problem}", "Run: pip install 'bmad_nb[keyring]'"
+        advice = (
+            "Run: pip install 'bmad_nb[keyring]'"
+            if problem == _NO_LIBRARY
+            else 'Unlock it, or run: keyring diagnose; "env:NAME" works without a keyring'
+        )
+        return f"the keyring cannot be read: {problem}", advice
     command = f"keyring set {reference.service} {reference.user}"
     return f"the keyring has no entry {entry}", f"Run: {command}"
 
@@ -140,7 +146,7 @@ def _from_keyring(reference: Reference) -> tuple[str, str]:
         keyring = importlib.import_module("keyring")  # an extra: it may not be there
         return (keyring.get_password(reference.service, reference.user) or "").strip(), ""
     except ImportError:
-        return "", "the keyring library is not installed"
+        return "", _NO_LIBRARY
     except Exception as error:  # noqa: BLE001  (each system's keyring has errors of its own)
         return "", type(error).__name__
 

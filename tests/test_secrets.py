@@ -7,10 +7,12 @@ import copy
 import json
 import logging
 import pickle
+import subprocess
 import sys
 import traceback
 import urllib.parse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,8 @@ from bmad_nb.secrets import (
     resolve,
     why_missing,
 )
+from tests.fake_provider import FakeProvider
+from tests.kernel import clean_environment
 
 KEY = "sk-canary+/=0123456789"
 
@@ -162,6 +166,50 @@ def test_a_keyring_that_cannot_be_read_says_why(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "keyring", _Ring({}, broken=True))
     assert resolve("keyring:a/b") is None
     assert "RuntimeError" in why_missing("keyring:a/b")[0]
+
+
+@pytest.fixture
+def shell(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Give a way to run a module with the keyring library's own backends, in a home of its own."""
+    home = project / "home"
+
+    def run(
+        *words: str, backend: str = "keyrings.alt.file.PlaintextKeyring", said: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        env = clean_environment(home, PYTHON_KEYRING_BACKEND=backend, XDG_DATA_HOME=str(home))
+        return subprocess.run([sys.executable, "-m", *words], cwd=project, env=env, input=said,
+                              capture_output=True, text=True, timeout=60)  # fmt: skip
+
+    return run
+
+
+def test_a_key_from_a_real_keyring_reaches_the_endpoint_and_nothing_else(
+    project: Path, shell: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """`keyring set` puts it in, a call is answered with it, and no file of ours has it."""
+    key = "sk-in-the-ring-0123456789"  # no canary: the file of this keyring does hold it
+    assert 0 == shell("keyring", "set", "lab-endpoint", "me", said=f"{key}\n").returncode
+    with FakeProvider({"models": {"small": {}}, "key": key}) as provider:
+        own = project / "home" / "config" / "bmad_nb"
+        own.mkdir(parents=True)
+        (own / "config.toml").write_text(
+            f'[endpoints.lab]\nbase_url = "{provider.url}"\n'
+            'api_key = "keyring:lab-endpoint/me"\nmodels = ["small"]\n'
+        )
+        done = shell("bmad_nb", "ask", "-m", "lab/small", "Hello?")
+        assert 0 == done.returncode, done.stderr
+        assert 1 == provider.counts()["received"]
+        empty = shell("bmad_nb", "ask", "-m", "lab/small", "Again?",
+                      backend="keyring.backends.null.Keyring")  # fmt: skip
+        locked = shell("bmad_nb", "ask", "-m", "lab/small", "Again?",
+                       backend="keyring.backends.fail.Keyring")  # fmt: skip
+        assert 1 == provider.counts()["received"]
+    assert "keyring set lab-endpoint me" in empty.stderr
+    assert "NoKeyringError" in locked.stderr
+    assert "pip install" not in locked.stderr
+    assert key not in done.stdout + done.stderr
+    for file in (project / ".bmad").rglob("*"):
+        assert not file.is_file() or key.encode() not in file.read_bytes()
 
 
 def test_what_may_come_with_a_clone() -> None:
