@@ -74,7 +74,8 @@ class BmadMagics(Magics):
         %%bmad workflow NAME above YAML defines a workflow, %bmad run NAME runs it.
         As a line: %bmad (status), %bmad models, %bmad runs, %bmad show RUN, %bmad cost.
         %bmad help lists the verbs, %bmad help compare has examples of one.
-        --python and --cli print what a line is in Python and in a shell.
+        --python and --cli print what a line is in Python and in a shell; --python --below
+        puts it into a new cell below.
         The result is returned and, with -o NAME, bound: r.df has a row per call.
         A ; at the end of the line shows nothing. %config BmadMagics has settings.
         """
@@ -102,7 +103,7 @@ class BmadMagics(Magics):
             if not is_live(shell):
                 _refuse_secret_parameters(shell)
             space.prefer(self.default_llm)
-            words = split(line, names)
+            words, below = _below(split(line, names))
             with live:
                 live.begin(silent=silent or "--json" in words)
                 result = call(front, _alone(words, cell))
@@ -116,6 +117,9 @@ class BmadMagics(Magics):
         shell.user_ns.update(front.bind)
         if silent or isinstance(result, int):
             return None
+        if below:
+            shell.set_next_input(str(result))
+            return None
         if isinstance(result, Json):
             print(result)
             return None
@@ -126,6 +130,13 @@ class BmadMagics(Magics):
         if self._error is None:
             return ""
         return "".join(traceback.format_exception(self._error))
+
+
+def _below(words: list[str]) -> tuple[list[str], bool]:
+    """Return the words without `--below`, and whether the Python form gets a cell of its own."""
+    if "--below" not in words or "--python" not in words or "--" in words:
+        return words, False
+    return [word for word in words if word != "--below"], True
 
 
 def _alone(words: list[str], cell: str | None) -> list[str]:

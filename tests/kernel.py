@@ -58,6 +58,8 @@ class Reply:
     """As the front end shows it, without colours."""
     messages: list[str] = field(default_factory=list)
     """Types of all messages that show something in the end."""
+    below: list[str] = field(default_factory=list)
+    """Texts of the cells that the front end was asked to put below."""
     seconds: float = 0.0
 
     @property
@@ -158,7 +160,10 @@ class Kernel:
             message = self._next(self.client.get_iopub_msg, until_s)
             if message["parent_header"].get("msg_id") == message_id:
                 idle = _take(reply, message["msg_type"], message["content"])
-        reply.status = self._answer(message_id, until_s)["status"]
+        answer = self._answer(message_id, until_s)
+        reply.status = answer["status"]
+        reply.below = [each["text"] for each in answer.get("payload", ())
+                       if each["source"] == "set_next_input"]  # fmt: skip
         reply.seconds = time.monotonic() - began_s
         return reply
 

@@ -441,6 +441,14 @@ def test_the_verb_and_the_setting_of_displays_are_one(kernel: Kernel) -> None:
         kernel.execute("%bmad display auto")
 
 
+def test_the_python_form_goes_into_a_cell_below(kernel: Kernel) -> None:
+    """`--python --below` shows nothing and asks the front end for a new cell with the call."""
+    reply = kernel.execute("%bmad ask -m sim/hasty Hello --python --below")
+    assert [] == reply.messages
+    (text,) = reply.below
+    assert "ws.ask('Hello', 'sim/hasty'" in text
+
+
 def test_the_bare_line_is_a_status_screen(kernel: Kernel) -> None:
     """`%bmad` shows what is ready as text and as markup; `;` silences it; `%%bmad` alone is help."""
     reply = kernel.execute("%bmad")

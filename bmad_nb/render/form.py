@@ -68,8 +68,7 @@ STYLE = f"""<style>
   border:2px solid {BAD}}}
 .bmad-form button.bmad-name {{border-radius:9px;height:20px;line-height:18px;padding:0 8px;
   font-size:11px;border:1px solid {LINE};background:{SOFT};color:inherit}}
-.bmad-form button:focus-visible, .bmad-form select:focus-visible {{
-  outline:2px solid {ACCENT};outline-offset:1px}}
+.bmad-form :focus-visible {{outline:2px solid {ACCENT}!important;outline-offset:1px}}
 .bmad-form .lm-TabBar-content {{border-bottom:1px solid {LINE}!important;padding:0 18px}}
 .bmad-form .lm-TabBar-tab {{border:none!important;background:transparent!important;
   flex:0 0 auto!important;min-width:0!important;margin:0!important;padding:0 12px!important}}

@@ -190,7 +190,7 @@ def _one_case(
     best = tuple(name for score, name in ranked if top - score <= SAME)
     rest = [(score, name) for score, name in ranked if top - score > SAME]
     if not rest:
-        sentence = f"No difference shown: all {word(len(ranked))} score {points(top)}"
+        sentence = f"No difference shown: {_all(len(ranked))} score {points(top)}"
         return Verdict(_so_far(view, sentence), tuple(weak), means=means)
     if len(best) > 1:
         sentence = f"{listed(best)} tie at {points(top)}, {margin(top - rest[0][0])} ahead"
@@ -228,7 +228,7 @@ def _lead(found: Paired, best: Sequence[str], top: float) -> tuple[str, bool]:
     rest = [each for each in found.differences if each.against not in best]
     open_ones = [each.against for each in rest if not each.shown]
     if not rest:
-        return f"No difference shown: all {word(len(best))} have mean {points(top)}", False
+        return f"No difference shown: {_all(len(best))} have mean {points(top)}", False
     if len(best) > 1:
         text = f"{listed(best)} tie for the best mean, {points(top)}"
         tail = f"; their lead over {listed(open_ones)} is not shown" if open_ones else ""
@@ -319,6 +319,10 @@ def _agreed(view: ComparisonView) -> str:
     """Return the agreement of one case as a sentence."""
     text = same_answers(agreement(view.rows), "answer")
     return f"{text[0].upper()}{text[1:]}."
+
+
+def _all(count: int) -> str:
+    return "both" if count == 2 else f"all {word(count)}"
 
 
 def _so_far(view: ComparisonView, sentence: str) -> str:

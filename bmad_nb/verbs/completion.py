@@ -110,7 +110,8 @@ def _of_runs(fragment: str) -> list[str]:
 def _options(command: click.Command) -> list[str]:
     found = [name for p in command.params if isinstance(p, click.Option) for name in p.opts]
     return sorted(
-        [*found, "--help", "--python", "--cli"], key=lambda name: (not name.startswith("--"), name)
+        [*found, "--help", "--python", "--cli", "--below"],
+        key=lambda name: (not name.startswith("--"), name),
     )
 
 

@@ -112,4 +112,5 @@ def epilog(verb: str) -> str:
     if len(lines) == 1:
         return ""
     lines.append("--python and --cli print the equivalent instead of doing it.")
+    lines.append("In a notebook --python --below puts it into a new cell.")
     return "\b\n" + "\n".join(lines)

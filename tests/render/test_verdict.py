@@ -24,7 +24,7 @@ def _one_case(row):
         ("a/one is best, by 0.004", [row(A, score=0.504), row(B, score=0.5)]),
         ("a/one and b/two tie at 1.00, 0.50 ahead",
          [row(A, score=1.0), row(B, score=1.0), row(C, score=0.5)]),
-        ("No difference shown: all two score 1.00", [row(A, score=1.0), row(B, score=1.0)]),
+        ("No difference shown: both score 1.00", [row(A, score=1.0), row(B, score=1.0)]),
         ("a/one is best of the two that were scored, by 1.00",
          [row(A, score=1.0), row(B, score=0.0), row(C, None)]),
         ("Only a/one was scored, 1.00, so there is no winner", [row(A, score=1.0), row(B, None)]),
@@ -93,7 +93,7 @@ def test_lead_that_is_shown(row, view):
 def test_equal_means_are_a_tie(row, view):
     """Equal means are no difference."""
     found = verdict(view(*_cases(row, {A: [1.0, 0.0], B: [0.0, 1.0]})))
-    assert "No difference shown: all two have mean 0.50" == found.sentence
+    assert "No difference shown: both have mean 0.50" == found.sentence
 
 
 def test_means_are_over_the_same_cases(row, view):
@@ -101,7 +101,7 @@ def test_means_are_over_the_same_cases(row, view):
     rows = _cases(row, {A: [0.0] + [0.6] * 11, B: [None] + [0.6] * 11})
     rows = [row(B, None, case="case 0") if r.llm == B and r.score is None else r for r in rows]
     found = verdict(view(*rows))
-    assert "No difference shown: all two have mean 0.60" == found.sentence
+    assert "No difference shown: both have mean 0.60" == found.sentence
     assert 11 == len(found.ranked_cases)
 
 
