@@ -14,6 +14,7 @@ from bmad_nb.render.base import (
     DIM,
     GOOD,
     GREY,
+    LABEL,
     LINE,
     NONE,
     WARN,
@@ -121,7 +122,7 @@ def _row(row: Mapping[str, Any]) -> Html:
              style=f"{pad};padding-left:20px;width:13%"),
         cell(tag("b", cut(row["task"], 80), style="font-weight:600;overflow-wrap:anywhere"),
              name="th", scope="row", style=f"{pad};width:14%", dir="auto"),
-        cell(*_both(row, "llm", _llm), style=f"{pad};width:18%"),
+        cell(*_both(row, "llm", None), style=f"{pad};width:18%"),
         cell(*_both(row, "cost_usd", _cost), style=f"{pad};width:12%"),
         cell(*_both(row, "duration_s", _time), style=f"{pad};width:10%"),
         cell(_results(row), style=f"{pad};padding-right:20px", dir="auto"),
@@ -130,16 +131,17 @@ def _row(row: Mapping[str, Any]) -> Html:
 
 
 def _both(row: Mapping[str, Any], name: str, said: Any) -> tuple[str, ...]:
-    """Return what a column has in both runs; once where it is the same."""
-    pairs = [(row[f"{name}{end}"], bool(row[f"simulated{end}"])) for end in ("_other", "")]
-    old, new = pairs
-    if old == new or row["state_other"] is None:
-        return (said(*new),)
-    if row["state"] is None:
-        return (said(*old),)
-    return (
-        tag("span", said(*old), style="opacity:0.78"), " → ", said(*new),
-    )  # fmt: skip
+    """Return what a column has in both runs, and whether it is invented; once where both agree."""
+    old, new = ((row[f"{name}{end}"], bool(row[f"simulated{end}"])) for end in ("_other", ""))
+    if row["state_other"] is None or row["state"] is None or old == new:
+        old = new = new if row["state"] is not None else old
+    if name == "llm":
+        parts = [_llm(*each) for each in dict.fromkeys((old, new))]
+        return tuple(tag("div", "→ " * bool(n), each) for n, each in enumerate(parts))
+    parts = [said(value) + " simulated" * (invented and not (old[1] and new[1]))
+             for value, invented in dict.fromkeys((old, new))]  # fmt: skip
+    aside = tag("div", "simulated", style=LABEL) if old[1] and new[1] else ""
+    return " → ".join(parts), aside
 
 
 def _llm(value: Any, simulated: bool) -> Html:
@@ -148,13 +150,12 @@ def _llm(value: Any, simulated: bool) -> Html:
     return markup(llm_name(value), " ", chip("simulated") if simulated else "")
 
 
-def _cost(value: Any, simulated: bool) -> Html:
-    said = "price unknown" if value is None else usd(Decimal(str(value)))
-    return markup(said, " simulated" if simulated else "")
+def _cost(value: Any) -> str:
+    return "price unknown" if value is None else usd(Decimal(str(value)))
 
 
-def _time(value: Any, simulated: bool) -> Html:
-    return markup(NONE if value is None else seconds(value), " simulated" if simulated else "")
+def _time(value: Any) -> str:
+    return NONE if value is None else seconds(value)
 
 
 def _results(row: Mapping[str, Any]) -> Html:

@@ -48,10 +48,11 @@ class RunChanges:
         return frame
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the rows of `df`, None for what is missing."""
+        """Return the rows of `df` in the order of the tasks, None for what is missing."""
         frame = self.df.astype(object)
         rows: list[dict[str, Any]] = frame.where(frame.notna(), None).to_dict("records")  # type: ignore[assignment]
-        return rows
+        order = [*self._run.tasks["task"], *self._before.tasks["task"]]
+        return sorted(rows, key=lambda row: order.index(row["task"]))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
