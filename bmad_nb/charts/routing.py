@@ -13,7 +13,14 @@ import plotly.graph_objects as go
 from bmad_nb.charts.base import INK, Chart, Twin, axis, flag, layout, number, plotly_text, text
 from bmad_nb.charts.quality import figure, hull_of
 from bmad_nb.render.base import NONE, counted, points, usd
-from bmad_nb.render.shares import Shares, colour, shares_html, shares_svg, shares_text
+from bmad_nb.render.shares import (
+    ON_PARTS,
+    Shares,
+    colour,
+    shares_html,
+    shares_svg,
+    shares_text,
+)
 from bmad_nb.render.svg import Mark, Scatter, cost_axis, value_axis
 from bmad_nb.scorers.base import interval
 
@@ -169,6 +176,7 @@ def shares_figure(static: Shares, title: str, *, percents: bool = True) -> Chart
         said = [plotly_text(f"{part}: {each}") for each in words]
         drawing.add_trace(
             go.Bar(x=values, y=names, orientation="h", name=plotly_text(part), text=shown,
+                   insidetextfont={"color": ON_PARTS}, textposition="inside",
                    marker={"color": colour(place)}, hovertext=said, hoverinfo="text")
         )  # fmt: skip
     scale = {"tickformat": ".0%"} if percents else {"showticklabels": False}

@@ -12,6 +12,8 @@ from bmad_nb.render.text import table_text
 WIDTH, _LEFT, _ROW, _TOP = 760, 170, 30, 46
 PALETTE = (ACCENT, "#8aa4e8", "#a9aeb8", GREY, "#c9b27c", "#a96c05", "#7fb592", "#2e8a4a")
 """Colours of the parts, the first the most used; with more parts they begin again."""
+ON_PARTS = "#000000"
+"""Ink on each of them: 4.8:1 and more, where white has 4.3:1 and less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def shares_svg(chart: Shares, *, ink: str = "currentColor") -> Html:
     parts: list[Html] = []
     at = _LEFT
     for number, name in enumerate(chart.parts):
-        short = name if len(name) <= 22 else name[:21] + "…"
+        short = name if len(name) <= 34 else name[:33] + "…"
         parts.append(tag("rect", x=str(at), y="10", width="10", height="10", fill=colour(number)))
         parts.append(_word(at + 15, 19, short, ink, "start"))
         at += 32 + int(6.2 * len(short))
@@ -75,7 +77,7 @@ def shares_svg(chart: Shares, *, ink: str = "currentColor") -> Html:
                         fill=colour(number))  # fmt: skip
             parts.append(drawn if share else Html(""))
             if wide * share >= 12 + 6 * len(texts[number]):
-                parts.append(_word(x + wide * share / 2, y + 14, texts[number], "#ffffff"))
+                parts.append(_word(x + wide * share / 2, y + 14, texts[number], ON_PARTS))
             x += wide * share
     return tag("svg", *parts, xmlns="http://www.w3.org/2000/svg", width="100%", role="img",
                viewBox=f"0 0 {WIDTH} {height}", style="display:block;max-width:760px",
