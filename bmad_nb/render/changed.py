@@ -19,6 +19,7 @@ from bmad_nb.render.base import (
     counted,
     cut,
     joined,
+    markup,
     plain,
     points,
     signed,
@@ -132,10 +133,13 @@ def _texts(row: Mapping[str, Any]) -> Html:
     if old is None or new is None:
         said = "no answer before" if old is None else "no answer now"
         return tag("div", dim(said), " ", cut(new or old or "", _LIMIT), dir="auto")
+    return tag("div", before_and_now(old, new), dir="auto")
+
+
+def before_and_now(old: str, new: str) -> Html:
+    """Return two texts: short ones on a line, long ones by the words in which they differ."""
     if max(len(old), len(new)) <= _SHORT and "\n" not in old + new:
-        return tag(
-            "div", tag("span", old, style="opacity:0.78"), " → ", tag("span", new), dir="auto"
-        )
+        return markup(tag("span", old, style="opacity:0.78"), " → ", tag("span", new))
     return words_between(cut(old, _LIMIT), cut(new, _LIMIT))
 
 
@@ -143,8 +147,8 @@ def changed_text(view: ChangedView) -> str:
     """Return the changes as plain text."""
     shown: Sequence[Mapping[str, Any]] = [r for r in view.rows if r["change"] != "same"]
     rows = [
-        [_word(r), _who(r), cut(r["case"], 40), _scores(r), _one_line(r["answer_before"]),
-         _one_line(r["answer"])]
+        [_word(r), _who(r), cut(r["case"], 40), _scores(r), one_line(r["answer_before"]),
+         one_line(r["answer"])]
         for r in shown[:MOST_ROWS]
     ]  # fmt: skip
     heads = ["change", "LLM", "case", "score", "before", "now"]
@@ -159,7 +163,8 @@ def _who(row: Mapping[str, Any]) -> str:
     return f"{row['llm']} (simulated)" if row["simulated"] else str(row["llm"])
 
 
-def _one_line(text: str | None) -> str:
+def one_line(text: str | None) -> str:
+    """Return the beginning of a text for a table of plain text; a dash for none."""
     if text is None:
         return NONE
     one = " ".join(plain(text[:200]).split())

@@ -28,13 +28,12 @@ from bmad_nb.render.base import (
     tag,
     usd,
 )
-from bmad_nb.render.compare import words_between
+from bmad_nb.render.changed import MOST_ROWS, before_and_now, one_line
 from bmad_nb.render.parts import card, cell, chip, code, dim, header, line, llm_name, table
 from bmad_nb.render.text import table_text
 
-MOST_ROWS = 50
-"""Tasks that are shown; the rest is in the DataFrame."""
-_LIMIT, _SHORT = 600, 60
+_LIMIT = 600
+"""Characters of a result that stands alone."""
 _GLYPH = {
     "not done now": ("✕", BAD), "done now": ("✓", GOOD), "otherwise": ("≈", WARN),
     "new": ("+", GREY), "gone": (NONE, GREY), "same": ("=", GREY),
@@ -167,9 +166,7 @@ def _results(row: Mapping[str, Any]) -> Html:
         return markup(dim(said), " ", cut(new or old or "", _LIMIT))
     if old == new:
         return markup(cut(new, _LIMIT))
-    if max(len(old), len(new)) <= _SHORT and "\n" not in old + new:
-        return markup(tag("span", old, style="opacity:0.78"), " → ", tag("span", new))
-    return words_between(cut(old, _LIMIT), cut(new, _LIMIT))
+    return before_and_now(old, new)
 
 
 def run_changes_text(view: RunChangesView) -> str:
@@ -177,7 +174,7 @@ def run_changes_text(view: RunChangesView) -> str:
     rows = [
         [kind_of(row), cut(row["task"], 40), *(_plain_both(row, *each) for each in (
             ("llm", _llm_words), ("cost_usd", _cost_words), ("duration_s", _time_words))),
-         _one_line(row["answer_other"]), _one_line(row["answer"])]
+         one_line(row["answer_other"]), one_line(row["answer"])]
         for row in view.rows[:MOST_ROWS]
     ]  # fmt: skip
     heads = ["change", "task", "LLM", "cost", "time", "before", "now"]
@@ -203,10 +200,3 @@ def _cost_words(value: Any, simulated: Any) -> str:
 def _time_words(value: Any, simulated: Any) -> str:
     del simulated
     return NONE if value is None else seconds(value)
-
-
-def _one_line(text: str | None) -> str:
-    if text is None:
-        return NONE
-    one = " ".join(plain(text[:200]).split())
-    return one if len(one) <= 32 else f"{one[:31]}…"
