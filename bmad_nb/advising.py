@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -49,13 +50,17 @@ class Advising(Running):
             DefinitionError: the definition is wrong.
             UnknownName: there is no such task.
         """
+        from bmad_nb.runs.kinds import kinds_of
         from bmad_nb.runs.routes import routes, without_needs
 
         flow = self.workflow_of(workflow)
         given = None if router is None else router_of(router)
         if not capabilities:
             flow, given = without_needs(flow), given or Balanced()
-        return routes(flow, self._assigner(flow, llms, given), tasks, capabilities=capabilities)
+        return routes(
+            flow, self._assigner(flow, llms, given), tasks, capabilities=capabilities,
+            kinds=functools.partial(kinds_of, self.store, flow),
+        )  # fmt: skip
 
     def frontier(
         self, workflow: Definition | Run, llms: Sequence[str] = (), *, usd_per_point: float = 0.0

@@ -93,6 +93,40 @@ def test_route_shows_who_would_do_it_and_why(ws: Workspace) -> None:
     assert ws.runs().empty
 
 
+def test_untyped_tasks_are_told_from_their_text(ws: Workspace) -> None:
+    """Scored prompts say what kind a text is; where nothing is like it nobody guesses."""
+    towns = ["Peru", "Kenya", "Iceland", "Japan", "Chile", "Egypt", "France", "Italy"]
+    facts = [{"q": f"What is the capital of {town}?", "r": "x"} for town in towns]
+    sums = [{"q": f"Add {n} and {n + 3}, and say the number.", "r": "x"} for n in range(8)]
+    for cases, kind in ((facts, "geography"), (sums, "math")):
+        asked = ws.compare("{{ q }}", "sim/hasty", over=cases, reference="r")
+        ws.score(asked, "exact", task_type=kind)
+    flow = parse.loads("""
+workflow: mixed
+inputs: {n: text, q: text}
+tasks:
+  where: {prompt: "What is the capital of {{ n }}?", llm: sim/hasty}
+  add: {prompt: "Add {{ n }} and 5, and say the number.", llm: sim/hasty}
+  odd: {prompt: "Zyx wvu tsr", llm: sim/hasty}
+  said: {prompt: "What is the capital of Spain?", type: law, llm: sim/hasty}
+  asked: {prompt: "{{ q }}", llm: sim/hasty}
+""")
+    ws.define(flow)
+    shown, _ = say(ws, "route", "mixed", "--tasks", "auto")
+    kinds = {each["task"]: (each["type"], each["guess"]) for each in shown.to_json()["tasks"]}
+    assert {
+        "where": ("", "geography"), "add": ("", "math"), "odd": ("", ""), "said": ("law", ""),
+        "asked": ("", ""),
+    } == kinds  # fmt: skip
+    text = repr(shown)
+    assert "geography?" in text
+    assert "The text of add is like that of math tasks" in text
+    ws.run(flow, {"n": "Peru", "q": "What is the capital of Kenya?"})
+    again, _ = say(ws, "route", "mixed")
+    told = {each["task"]: each["guess"] for each in again.to_json()["tasks"]}
+    assert "geography" == told["asked"]  # by the text that it asked
+
+
 def test_route_explains_a_run(ws: Workspace) -> None:
     """Of a run it says why each LLM was chosen, with everybody who could have been."""
     text = FLOW.replace("hard:", "hard_: ").replace("legal: 0.8", "math: 0.5")

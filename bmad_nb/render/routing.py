@@ -36,6 +36,15 @@ class Route:
     """US dollars per million tokens of the answer; None is unknown."""
     others: tuple[tuple[str, str], ...] = ()
     """LLMs that were not taken, each with its reason."""
+    guess: str = ""
+    """Kind of task that its text is like, where the task names none; empty where nobody knows."""
+    sure: float | None = None
+    """Share in [0, 1] of what the most similar texts say."""
+
+    @property
+    def kind(self) -> str:
+        """Its kind, with a question mark where it was told from its text."""
+        return self.type or (f"{self.guess}?" if self.guess else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,12 @@ class RoutesView:
             said.append(f"{counted(len(gaps), 'cell')} of the matrix {are} below need.")
         if self.capabilities and not any(each.n for each in self.cells):
             said.append("Nothing was measured yet: skills are as declared.")
+        said += [
+            f"The text of {r.task} is like that of {r.guess} tasks ({r.sure or 0:.0%}): with "
+            f"type: {r.guess} it goes by what was measured at those."
+            for r in self.routes
+            if r.guess and not r.type
+        ]
         if not self.capabilities:
             said.append("Needs are left out: only cost and latency count.")
         if any(each.simulated for each in self.routes):
@@ -113,7 +128,7 @@ class RoutesView:
 def routes_text(view: RoutesView) -> str:
     """Return the routes as text."""
     rows = [
-        (r.task, r.type or NONE, r.llm or "nobody", points(r.expected), _usd(r.usd_per_mtok),
+        (r.task, r.kind or NONE, r.llm or "nobody", points(r.expected), _usd(r.usd_per_mtok),
          r.reason or r.problem)
         for r in view.routes
     ]  # fmt: skip
@@ -144,7 +159,7 @@ def routes_html(view: RoutesView) -> Html:
     heads = ("Task", "LLM", "Expected", "$ per Mtok", "Why")
     body = [
         line(
-            cell(markup(tag("div", r.task, style="font-weight:600"), dim(r.type)), style=_PAD),
+            cell(markup(tag("div", r.task, style="font-weight:600"), dim(r.kind)), style=_PAD),
             cell(_llm(r.llm, simulated=r.simulated), style=_PAD),
             cell(points(r.expected), style=f"{_PAD};text-align:right"),
             cell(_usd(r.usd_per_mtok), style=f"{_PAD};text-align:right"),

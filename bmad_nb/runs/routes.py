@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bmad_nb.assigning import Assigner
@@ -47,8 +48,9 @@ class Routes:
 
 
 def routes(
-    flow: Workflow, assigner: Assigner, names: Sequence[str] = (), *, capabilities: bool = True
-) -> Routes:
+    flow: Workflow, assigner: Assigner, names: Sequence[str] = (), *, capabilities: bool = True,
+    kinds: Callable[[Sequence[str]], Mapping[str, tuple[str, float]]] | None = None,
+) -> Routes:  # fmt: skip
     """Return the routes of some tasks of a workflow, or of all that ask an LLM.
 
     Args:
@@ -56,6 +58,7 @@ def routes(
         assigner: says who may do a task, and who does it.
         names: the tasks; all if empty.
         capabilities: whether needs and the matrix are shown.
+        kinds: tells the kind of tasks that name none, and how sure it is.
 
     Raises:
         UnknownName: there is no such task.
@@ -76,6 +79,14 @@ def routes(
         found.append(_route(name, task, assigner, candidates))
         if capabilities:
             cells += _cells(name, task, assigner, candidates)
+    bare = [each.task for each in found if not each.type]
+    told = kinds(bare) if kinds and bare else {}
+    found = [
+        dataclasses.replace(each, guess=told[each.task][0], sure=told[each.task][1])
+        if each.task in told
+        else each
+        for each in found
+    ]
     return Routes(RoutesView(flow.id, tuple(found), tuple(cells), capabilities=capabilities))
 
 
