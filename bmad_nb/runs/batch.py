@@ -29,6 +29,8 @@ from bmad_nb.store.reading import now_utc
 R = TypeVar("R", bound=Result)
 Place = tuple[str, str, str, int]
 """Case, LLM, variant and sample: where an answer stands in a comparison."""
+_LOOK_S = 0.2
+"""Seconds between two looks at a run of another process that asks the same."""
 
 
 class Batch:
@@ -82,6 +84,7 @@ class Batch:
         self._known: dict[Place, CallRow] = {}
         self._earlier: tuple[CallRow, ...] = ()
         self._started = time.monotonic()
+        self._waited_for = ""
         requests = [[c.case, c.variant, c.request.key, c.reference] for c in cells]
         self.run = RunRow(
             run_id=uuid.uuid4().hex[:8],
@@ -112,6 +115,7 @@ class Batch:
         beginning = asyncio.ensure_future(self._begin())
         try:
             asks = await asyncio.shield(beginning)
+            await self._wait_for_others()
             await calls.run(asks)
         except asyncio.CancelledError:
             await beginning  # it may be durable already: then it must not say running for ever
@@ -159,6 +163,15 @@ class Batch:
         own = {s: Budget(self.run.budget_usd, spent(calls, simulated=s)) for s in (False, True)}
         return self._asks(own)
 
+    async def _wait_for_others(self) -> None:
+        """Wait while another process asks the same: what it stores is not paid for twice.
+
+        Which of two that begin at once goes first is decided by the order in the store.
+        """
+        while not (self._fresh or self._replay) and (others := self._store.ahead(self.run)):
+            self._waited_for = others[0].run_id
+            await asyncio.sleep(_LOOK_S)
+
     def _asks(self, own: Mapping[bool, Budget]) -> list[Ask]:
         asks = []
         batch = uuid.uuid4().hex[:6]
@@ -202,11 +215,20 @@ class Batch:
         return kind(
             self.run,
             rows,
-            notes=(*notes(rows, (*rows, *earlier)), *self._overspent((*rows, *earlier))),
+            notes=(
+                *notes(rows, (*rows, *earlier)),
+                *self._others(),
+                *self._overspent((*rows, *earlier)),
+            ),
             duration_s=time.monotonic() - self._started,
             earlier=earlier,
             schema=self._schema,
         )
+
+    def _others(self) -> tuple[str, ...]:
+        """Say whom it waited for."""
+        said = f"It waited for run {self._waited_for} of another process, which asked the same."
+        return (said,) if self._waited_for else ()
 
     def _overspent(self, rows: Sequence[CallRow]) -> tuple[str, ...]:
         """Say that a limit was passed, which only a wrong count of tokens can bring about."""

@@ -189,6 +189,16 @@ class Store(Reading):
         stopped = [r for r in runs if r.status in {"paused", "interrupted"}]
         return stopped[-1] if stopped else None
 
+    def ahead(self, run: RunRow) -> list[RunRow]:
+        """Return runs of living other processes that do the same and began before this one."""
+        same = (
+            "WHERE key = ? AND status = 'running' AND owner != ? AND number < "
+            "(SELECT number FROM runs WHERE run_id = ?)"
+        )
+        with self.reader() as connection:
+            runs = self._runs_in(connection, same, run.key, run.owner, run.run_id)
+        return [each for each in runs if each.status == "running"]
+
     def wishes(self, run_id: str, after: int = 0) -> list[Wish]:
         """Return what others want of a run and it has not seen, behind wish number `after`."""
         self._notice_fork()
