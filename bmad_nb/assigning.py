@@ -38,6 +38,12 @@ Evidence = tuple[int, float | None, float | None]
 """Answers that were scored, and both ends of the 95 % interval of their mean."""
 
 
+def no_examples(_kind: str, *, simulated: bool) -> Sequence[tuple[str, str]]:
+    """Know no worked example."""
+    del simulated
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Choosing:
     """What the caller says about LLMs."""
@@ -56,6 +62,9 @@ class Choosing:
     """What that is based on."""
     tokens: Mapping[str, float] = field(default_factory=dict)
     """Mean tokens of an answer so far, its prompt among them, by LLM."""
+    examples: Callable[..., Sequence[tuple[str, str]]] = no_examples
+    """Returns questions and answers of a kind of task that were scored well; takes the kind, and
+    whether simulated LLMs gave them."""
 
 
 class Assigner:

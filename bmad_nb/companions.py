@@ -23,6 +23,10 @@ MOST_HEALERS = 2
 class Companions(Assigner):
     """Assigns LLMs to tasks, and others to stand beside them. Arguments as of `Assigner`."""
 
+    def examples(self, task: Task, weak: Card) -> tuple[tuple[str, str], ...]:
+        """Return worked examples of a task's kind for an LLM that is weak in it."""
+        return tuple(self._choosing.examples(task.type, simulated=weak.simulated))
+
     def strong_in(self, skill: str, need: float, weak: Card) -> Assignment | None:
         """Return the cheapest LLM that is ready and meets a need; None if there is none."""
         names = self._ready(simulated=weak.simulated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from bmad_nb.render.base import counted, listed, usd
 from bmad_nb.results import Comparison, Result
 from bmad_nb.runs.asks import spent
 from bmad_nb.runs.batch import Batch
+from bmad_nb.runs.examples import examples_of
 from bmad_nb.runs.home import Home
 from bmad_nb.runs.learned import Learned
 from bmad_nb.scorers.base import Scorer
@@ -263,11 +265,12 @@ class Grading(Home):
         tokens = self.store.tokens()
         if not self.settings.engine.learning:
             return {"quality": {}, "evidence": {}, "learned": None, "tokens": tokens}
+        examples = functools.partial(examples_of, self.store)
         entries = learning.record(scores.to_learn(self.store))
         return {
             "quality": learning.qualities(entries),
             "evidence": learning.evidence(entries),
-            "learned": scores.newest(self.store), "tokens": tokens,
+            "learned": scores.newest(self.store), "tokens": tokens, "examples": examples,
         }  # fmt: skip
 
     def _kept(self, result: Result, rows: Sequence[ScoreRow], notes: Sequence[str]) -> Any:

@@ -1,8 +1,8 @@
 """What is done where everybody who may do a task is weaker than it needs: in order, and recorded.
 
-Avoid (another LLM that meets the need), scaffold (a form with repairs, a calculator), verify (a
-checker that is strong in it), escalate (to one that is). Nothing of it happens unless the route
-says `mitigate: auto`.
+Avoid (another LLM that meets the need), scaffold (a form with repairs, a calculator, worked
+examples), verify (a checker that is strong in it), escalate (to one that is). Nothing of it happens
+unless the route says `mitigate: auto`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from bmad_nb.workflow.model import Task
 
 REPAIRS = 7
 """Repairs of one answer under mitigation: with a skill of 0.5, 99.6 % of answers become sound."""
+ENOUGH = 2
+"""Worked examples from which on they are shown."""
 FORMS = {"json", "structured_output"}
 """Skills that a schema with repairs makes up for."""
 SUMS = {"math", "arithmetic"}
@@ -66,9 +68,9 @@ def mitigations(assigner: Companions, task_id: str, task: Task) -> tuple[Mitigat
             for name, (have, need) in _short(demand, best).items()
         )
     found = [
-        _measure(assigner, task, best, name, short) for name, short in _short(demand, best).items()
+        _measures(assigner, task, best, name, short) for name, short in _short(demand, best).items()
     ]
-    return tuple(each for each in found if each) if all(found) else ()
+    return tuple(each for some in found for each in some) if all(found) else ()
 
 
 def _short(demand: Demand, candidate: Candidate) -> dict[str, tuple[float, float]]:
@@ -81,22 +83,27 @@ def _short(demand: Demand, candidate: Candidate) -> dict[str, tuple[float, float
     }
 
 
-def _measure(
+def _measures(
     assigner: Companions, task: Task, weak: Candidate, skill: str, short: tuple[float, float]
-) -> Mitigation | None:
-    """Return the first measure that can be taken, or None where none can."""
+) -> list[Mitigation]:
+    """Return the measures that can be taken, in their order; empty where none can."""
     have, need = short
     if skill in FORMS and task.output is not None:
         said = f"the schema stands in the prompt, and an answer may be repaired {REPAIRS} times"
-        return Mitigation(skill, need, have, "scaffold", said, llm=weak.card.id)
+        return [Mitigation(skill, need, have, "scaffold", said, llm=weak.card.id)]
     if skill in SUMS:
         said = f"a calculator checks the answer, which may be repaired {REPAIRS} times"
-        return Mitigation(skill, need, have, "scaffold", said, llm=weak.card.id)
+        return [Mitigation(skill, need, have, "scaffold", said, llm=weak.card.id)]
+    found = []
+    shown = assigner.examples(task, weak.card)
+    if len(shown) >= ENOUGH:
+        said = f"{len(shown)} worked examples of {task.type} tasks stand before the question"
+        found.append(Mitigation(skill, need, have, "scaffold", said, None, weak.card.id, shown))
     strong = assigner.strong_in(skill, need, weak.card)
     if strong is None:
-        return None
+        return found
     said = f"{strong.llm} checks the answer, and takes over where it is not good enough"
-    return Mitigation(skill, need, have, "verify", said, strong, llm=weak.card.id)
+    return [*found, Mitigation(skill, need, have, "verify", said, strong, llm=weak.card.id)]
 
 
 def mended(measures: tuple[Mitigation, ...], least: float) -> dict[str, Any]:
@@ -110,9 +117,13 @@ def mended(measures: tuple[Mitigation, ...], least: float) -> dict[str, Any]:
     kinds = {each.measure for each in measures}
     if "off" in kinds:
         found["repairs"] = 0
-    if "scaffold" in kinds:
+    mends = {each.skill for each in measures if each.measure == "scaffold" and not each.examples}
+    if mends:
         found["repairs"] = REPAIRS
-        found["calculator"] = any(each.skill in SUMS for each in measures)
+        found["calculator"] = bool(mends & SUMS)
+    shown = dict(pair for each in measures for pair in each.examples)
+    if shown:
+        found["examples"] = tuple(shown.items())
     checks = [
         Checking(
             judge=Judging(rubric=_RUBRIC.format(skill=each.skill), assignment=each.by),

@@ -83,6 +83,8 @@ class Step:
     question: Question | None = None
     repairs: int = 2
     """How often an LLM is told what is wrong with an answer."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """Questions and answers that stand before the question, as they are: worked examples."""
     calculator: bool = False
     """An answer that a calculator refutes is wrong."""
     mitigations: tuple[Mitigation, ...] = ()

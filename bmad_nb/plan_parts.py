@@ -180,6 +180,8 @@ class Mitigation:
     """Who checks, and takes over."""
     llm: str = ""
     """The LLM that is taken although it is weak."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """Worked examples that stand before its question."""
 
 
 @dataclass(frozen=True, slots=True)

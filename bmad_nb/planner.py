@@ -6,11 +6,11 @@ Nobody is contacted and no code but ours is executed, whatever the definition sa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from bmad_nb.assigning import ROUTERS, Choosing, Evidence, merged
+from bmad_nb.assigning import ROUTERS, Choosing, Evidence, merged, no_examples
 from bmad_nb.companions import Companions
 from bmad_nb.errors import UnknownName, UsageProblem
 from bmad_nb.llms.catalog import Catalog
@@ -62,14 +62,14 @@ class Wishes:
     """Learned mean score in [0, 1], by LLM and type of task."""
     evidence: Mapping[tuple[str, str], Evidence] = field(default_factory=dict)
     """What that is based on."""
+    examples: Callable[..., Sequence[tuple[str, str]]] = no_examples
     learned: int | None = None
     """Version of what was learned; None where nothing is learned from."""
 
 
 def choosing_of(wishes: Wishes) -> Choosing:
     """Return what wishes say about LLMs."""
-    w = wishes
-    return Choosing(w.llms, w.router, w.pinned, w.seconds, w.quality, w.evidence, w.tokens)
+    return Choosing(**{each.name: getattr(wishes, each.name) for each in fields(Choosing)})
 
 
 def make_plan(

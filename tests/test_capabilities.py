@@ -252,6 +252,49 @@ def test_what_no_form_mends_is_verified_and_escalated(ws: Workspace) -> None:
     assert ["verify"] == list(run.mitigations["measure"])
 
 
+def test_worked_examples_stand_before_the_question(ws: Workspace) -> None:
+    """A weak LLM that learns in context: planted at 0 alone, at 1 with scored answers shown.
+
+    Examples are text: holes in them are not filled, and bad answers are none.
+    """
+    seen: list[Any] = []
+
+    def learner(messages: Any) -> Completion:
+        seen.append(messages)
+        shown = any(m.role == "assistant" and m.text.startswith("SIR") for m in messages)
+        return Completion(f"SIR {messages[-1].text}" if shown else "dunno", Usage(9, 9))
+
+    price = Price(Decimal(1), Decimal(1))
+    ws.add_llm("weak", learner, price=price, capabilities={"style": 0.2})
+    ws.add_llm("old", lambda m: "bad" if "3" in m[-1].text else f"SIR {m[-1].text}", price=price)
+    flow = parse.loads(
+        "{workflow: w, inputs: {q: text}, tasks: {a: {type: letters, prompt: '{{ q }}', system: be polite,"
+        " route: {models: [own/weak], capabilities: {style: 0.8}, mitigate: auto}}}, outputs: {a: a.text}}"
+    )
+    with pytest.raises(NotRunnable, match="style"):
+        ws.run(flow, {"q": "thanks"})  # nothing was scored yet, and nobody is strong
+    cases = [
+        {"q": f"letter {n} {{{{ secret }}}}", "r": f"SIR letter {n} {{{{ secret }}}}"}
+        for n in range(4)
+    ]
+    asked = ws.compare("{{ q }}", "own/old", over=cases, reference="r")
+    ws.score(asked, "exact", task_type="letters")
+    run = ws.run(flow, {"q": "thanks"})
+    assert {"a": "SIR thanks"} == dict(run.outputs)
+    roles = [m.role for m in seen[-1]]
+    assert ["system", *["user", "assistant"] * 3, "user"] == roles
+    texts = " ".join(m.text for m in seen[-1])
+    assert "{{ secret }}" in texts
+    assert "bad" not in texts
+    assert ["scaffold"] == list(run.mitigations["measure"])
+    assert "3 worked examples of letters tasks" in run.mitigations["said"][0]
+    off = ws.run(parse.loads(json.dumps(
+        {**flow.to_dict(), "workflow": "w2", "tasks": {"a": {**flow.to_dict()["tasks"]["a"], "route":
+         {"models": ["own/weak"], "capabilities": {"style": 0.8}, "mitigate": "off"}}}}
+    )), {"q": "thanks"})  # fmt: skip
+    assert {"a": "dunno"} == dict(off.outputs)
+
+
 @pytest.mark.parametrize(
     ("prompt", "answer", "said"),
     [

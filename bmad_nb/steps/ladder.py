@@ -113,7 +113,7 @@ class Ladder:
         if assignment is None:
             raise TaskFailed(f"Task {step.id!r} has no LLM.")
         messages = messages or self._filled(work, step.turns)
-        return await self._asked(work, assignment, _with_form(step, messages))
+        return await self._asked(work, assignment, _with_form(step, _with_examples(step, messages)))
 
     def _without_asking(self, work: Work, fallback: Fallback) -> TaskRow:
         """Return what a fallback gives that asks nobody."""
@@ -313,6 +313,15 @@ def _odds(step: Step, call: CallRow) -> dict[str, Any] | None:
 def _asked(call: CallRow) -> str:
     """Return the question of a call, before any word on what was wrong with an answer."""
     return next((each.text for each in call.messages if each.role == "user"), "")
+
+
+def _with_examples(step: Step, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Put worked examples behind the system text; they are text of others, and no templates."""
+    if not step.examples:
+        return messages
+    first = [each for each in messages if each.role == "system"]
+    shown = [m for q, a in step.examples for m in (Message("user", q), Message("assistant", a))]
+    return (*first, *shown, *(each for each in messages if each.role != "system"))
 
 
 def _with_form(step: Step, messages: tuple[Message, ...]) -> tuple[Message, ...]:
