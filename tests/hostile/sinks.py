@@ -161,3 +161,35 @@ def charts(texts: Sequence[str]) -> Iterator[Chart]:
     for some in (swept[:8], swept):
         yield charts.sweep(frames.sweep(some))
     yield charts.timeline(frames.calls([])[["task"]], frames.calls(rows))
+
+
+def router_charts(text: str) -> Iterator[Chart]:
+    """Yield the charts of routers, with a text as router, LLM and kind of task."""
+    import pandas as pd
+
+    from bmad_nb import charts
+
+    other = f"{text} 2"
+    choices = pd.DataFrame(
+        {"router": [text, text, other], "type": [text, other, text], "llm": [text, other, text],
+         "cost_usd": [0.1, 0.2, 0.3], "simulated": [True, False, True]}
+    )  # fmt: skip
+    yield charts.share(choices)
+    yield charts.share(choices, "type", title=text)
+    yield charts.spent(choices)
+    yield charts.calibration([0.5, 0.6], [1.0, 0.0], notes=(text,))
+    measures = pd.DataFrame(
+        {"router": [text, other], "metric": "regret", "value": [0.1, 0.2], "low": [0.0, 0.1],
+         "high": [0.2, 0.3]}
+    )  # fmt: skip
+    yield charts.regret(measures, notes=(text,))
+    stream = pd.DataFrame(
+        {"router": [text, text, other], "place": [0, 1, 0], "regret": [0.0, 1.0, 0.5],
+         "oracle_regret": [0.5, 1.0, 0.5], "reward": [1.0, 0.0, 1.0]}
+    )  # fmt: skip
+    yield charts.regret(stream, notes=(text,))
+    prices = pd.DataFrame(
+        {"router": [text, text, other], "llm": text, "factor": [1.0, 2.0, 1.0], "quality": 0.5,
+         "cost_usd": [0.1, 0.2, None]}
+    )  # fmt: skip
+    yield charts.prices(prices, notes=(text,))

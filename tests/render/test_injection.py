@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
@@ -260,3 +261,24 @@ def test_payloads_in_charts(payload, poisoned):
             for text in map(without_ink, trace.get(field) or []):
                 assert "<" not in text
                 assert "$" not in text.replace("&#36;", "").replace("$0", "")
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_payloads_in_charts_of_routers(payload):
+    """The same of shares, money, regret, calibration and prices, whoever is named so."""
+    pytest.importorskip("bmad_nb.charts")
+    for chart in sinks.router_charts(payload):
+        bundle = chart._repr_mimebundle_()
+        for kind in ("text/html", "image/svg+xml"):
+            assert [] == read(bundle[kind])[0]
+        figure = bundle["application/vnd.plotly.v1+json"]
+        said = [figure["layout"]["title"]["text"]]
+        for trace in figure["data"]:
+            said += [t for f in ("text", "hovertext") for t in trace.get(f) or []]
+            said += [trace.get("name") or "", *map(str, trace["y"]), *map(str, trace["x"])]
+        for axis in ("xaxis", "yaxis"):
+            said += [figure["layout"][axis]["title"]["text"]]
+            said += figure["layout"][axis].get("ticktext") or []
+        for text in said:
+            assert "<" not in text
+            assert "$" not in re.sub(r"&#36;|\$(?=[0-9])", "", text)
