@@ -36,7 +36,6 @@ from bmad_nb.events import (
     TaskEnded,
     Wish,
 )
-from bmad_nb.plan import root_of
 from bmad_nb.store import schema, stamped
 from bmad_nb.store.reading import Reading, answered_in, now_utc
 
@@ -282,7 +281,7 @@ class Store(Reading):
                 f"Run {run_id} is over: {taken.ended}.", hint="Take it up again before writing."
             )
         if isinstance(event, TaskEnded | RunEnded):
-            taken.failed = _failed(taken, event)
+            taken.failed = stamped.failed_after(taken.failed, event)
         if isinstance(event, CallIntended):
             schema.keep_call(writer, event.call)
         elif isinstance(event, CallEnded):
@@ -382,22 +381,3 @@ class Store(Reading):
         if self._owner is not None:
             self._owner.close()
         self._writer = self._owner = None
-
-
-def _failed(taken: _Taken, event: Event) -> frozenset[str]:
-    """Return the tasks of a run that have failed, after one more event.
-
-    Raises:
-        StoreError: the run is said to be completed although one has.
-    """
-    failed = taken.failed
-    if isinstance(event, TaskEnded):
-        name = event.task.task
-        if event.task.state == "failed" and name == root_of(name):
-            return failed | {name}
-        return failed - {name} if failed else failed
-    if isinstance(event, RunEnded) and event.status == "completed" and failed:
-        raise StoreError(
-            f"Run {event.run_id} is not completed: {', '.join(sorted(failed))} failed."
-        )
-    return failed

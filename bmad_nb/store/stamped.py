@@ -10,7 +10,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from bmad_nb.errors import StoreCorrupt
+from bmad_nb.errors import StoreCorrupt, StoreError
 from bmad_nb.events import (
     CallEnded,
     CallIntended,
@@ -29,6 +29,7 @@ from bmad_nb.events import (
     TaskEnded,
     TaskRow,
 )
+from bmad_nb.plan import root_of
 from bmad_nb.store import schema
 
 LONG = 4096
@@ -63,6 +64,28 @@ def run_id_of(event: Event) -> str:
         case TaskEnded(task=row):
             return row.run_id
     return event.run_id
+
+
+def failed_after(failed: frozenset[str], event: Event) -> frozenset[str]:
+    """Return the tasks of a run that have failed, after one more event.
+
+    Args:
+        failed: those that had failed before.
+        event: what was done.
+
+    Raises:
+        StoreError: the run is said to be completed although one has.
+    """
+    if isinstance(event, TaskEnded):
+        name = event.task.task
+        if event.task.state == "failed" and name == root_of(name):
+            return failed | {name}
+        return failed - {name} if failed else failed
+    if isinstance(event, RunEnded) and event.status == "completed" and failed:
+        raise StoreError(
+            f"Run {event.run_id} is not completed: {', '.join(sorted(failed))} failed."
+        )
+    return failed
 
 
 def payload_of(event: Event) -> dict[str, Any]:
