@@ -59,7 +59,7 @@ class Slice(Budget):
         """Lock nothing and read nothing yet: most processes spend nothing."""
         super().__init__(limit_usd, scope=" in this notebook's slice of the sweep's budget")
         self._path, self._simulated = path, simulated
-        self._begun = False
+        self._begun, self._pid = False, os.getpid()
 
     async def reserve(self, llm: str, price: Price | None, request: Request) -> Reservation:
         """Hold back the worst case of a call.
@@ -69,6 +69,8 @@ class Slice(Budget):
             PriceUnknown: nobody knows the worst case.
             UsageProblem: another process of this notebook spends its slice.
         """
+        if self._pid != os.getpid():  # a fork has its own idea of what is spent
+            raise _taken()
         if not self._begun:
             _claim(self._path.parent)
             self.used += spent_of(Reading(self._path, sync="normal"))[self._simulated]
@@ -88,10 +90,14 @@ def _claim(folder: Path) -> Claim:
     try:
         return Claim(folder / "slice.lock", timeout_s=0)
     except StoreLocked:
-        raise UsageProblem(
-            "Another process of this notebook spends its slice of the sweep's budget.",
-            hint="Ask in the notebook's own cells, or run the sweep without a budget.",
-        ) from None
+        raise _taken() from None
+
+
+def _taken() -> UsageProblem:
+    return UsageProblem(
+        "Another process of this notebook spends its slice of the sweep's budget.",
+        hint="Ask in the notebook's own cells, or run the sweep without a budget.",
+    )
 
 
 def spent_of(store: Reading) -> dict[bool, Decimal]:

@@ -18,7 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bmad_nb.errors import RunPaused, UsageProblem
+from bmad_nb.errors import RunPaused, StoreLocked, UsageProblem
 from bmad_nb.export.bundle import bring_in, bundle, know_keys
 from bmad_nb.render.base import plain, seconds, usd
 from bmad_nb.store import keeping
@@ -33,6 +33,8 @@ PRIVATE = ".sweep"
 """Folder inside of the sweep's own for what is not to be looked at."""
 MOST_DEATHS = 3
 """Workers that a notebook may lose before it counts as failed."""
+REDRAW_S = 5.0
+"""Seconds between two pages while it runs."""
 STOP_S = 45.0
 """Seconds that an interrupted sweep waits for its notebooks."""
 
@@ -53,7 +55,7 @@ class Driver:
         self._deaths: collections.Counter[str] = collections.Counter()
         self._running: dict[Attempt, tuple[Case, str, bool]] = {}
         self._short: list[Case] = []
-        self._ended = 0
+        self._ended, self._drawn = 0, 0.0
         know_keys(space.settings)
 
     def run(self, start: Callable[[], Executor]) -> Sweep:
@@ -111,6 +113,8 @@ class Driver:
             self._short.append(case)
             return
         alone = among == 1 and not self._running
+        if executor.apart:  # what an earlier sweep did here is in the user's store by now
+            shutil.rmtree(self._private / case.key, ignore_errors=True)
         account = self._account(case)
         job: dict[str, Any] = {
             "folder": str(self._private / case.key), "notebook": self._source,
@@ -119,7 +123,8 @@ class Driver:
             "name": self._name(account), "apart": executor.apart,
         }  # fmt: skip
         if executor.apart:
-            known = self._rows[case.key].get("run_ids", ())
+            there = {run.run_id for run in self._space.store.runs()}
+            known = [each for each in self._rows[case.key].get("run_ids", ()) if each in there]
             job["earlier"] = [bundle(self._space.store, run_id) for run_id in known]
             job["lent"], job["project"] = self._parcel
         self._running[executor.submit(job)] = (case, account, alone)
@@ -169,7 +174,15 @@ class Driver:
 
     def _salvaged(self, executor: Executor, case: Case, account: str) -> dict[str, Any]:
         """Return what is left of a lost attempt; what it spent only where nobody can be wrong."""
-        found, whole = executor.salvage(self._name(account), self._private / case.key)
+        folder = self._private / case.key
+        found: dict[str, Any] | None
+        try:
+            if (folder / work.STORE).exists():
+                found, whole = work.collected(folder), True
+            else:
+                found, whole = executor.salvage(self._name(account), folder)
+        except StoreLocked:  # its kernel cannot be ended: nobody knows what it will have spent
+            found, whole = None, False
         return {**(found or work.NOTHING), **({} if whole else {"spent_usd": None})}
 
     def _name(self, account: str) -> str:
@@ -206,7 +219,8 @@ class Driver:
         self._rows[case.key] = self._placed(case, row)
         if status == "completed":
             shutil.rmtree(self._private / case.key, ignore_errors=True)
-        write(self._folder / INDEX, self._result(quiet=True).page())
+        if time.monotonic() - self._drawn > REDRAW_S:
+            self._result()
 
     def _labelled(self, case: Case, text: str) -> str:
         """Return an executed notebook that says where it comes from, instead of our own folder."""
@@ -221,10 +235,7 @@ class Driver:
         for account in list(self.ledger.out):
             key = account.partition("#")[0]
             case = known.get(key) or Case(0, {}, key)
-            if (self._private / key / work.STORE).exists():
-                answer = work.collected(self._private / key)
-            else:
-                answer = self._salvaged(executor, case, account)
+            answer = self._salvaged(executor, case, account)
             if key in known:
                 self._keep(executor, case, account, answer, "interrupted")
             else:
@@ -275,12 +286,13 @@ class Driver:
         self._say(plain(f"[{self._ended}/{len(self._cases)}] {row['status']} · "
                         f"{given[:120]} · {took} · {money}{why}"))  # fmt: skip
 
-    def _result(self, *, quiet: bool = False) -> Sweep:
+    def _result(self) -> Sweep:
+        """Return the sweep as far as it is, and draw its page."""
         rows = [self._rows[case.key] for case in self._cases]
         made = Sweep(
             self._notebook.name, self._folder, rows, limit_usd=self.ledger.limit_usd,
             spent_usd={kind: self.ledger.total(simulated=kind) for kind in (False, True)},
         )  # fmt: skip
-        if not quiet:
-            write(self._folder / INDEX, made.page())
+        write(self._folder / INDEX, made.page())
+        self._drawn = time.monotonic()
         return made

@@ -52,6 +52,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="print JSON (
 out_option = click.option(
     "-o", "--out", metavar="NAME", help="bind the result to a variable", callback=_variable
 )
+bind_option = click.option(
+    "-o", "name", metavar="NAME", help="bind the result to a variable", callback=_variable
+)
+"""The same where `--out` is a folder."""
 param_option = click.option(
     "-p", "--param", "params", multiple=True, metavar="K=V", help="value of {{ K }} or of input K"
 )

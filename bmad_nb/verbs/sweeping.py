@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bmad_nb.verbs.base import Front, json_option, pair, param_option, shown
+from bmad_nb.verbs.base import Front, bind_option, bound, json_option, pair, param_option, shown
 from bmad_nb.verbs.running import without_body
 
 
@@ -23,11 +23,12 @@ from bmad_nb.verbs.running import without_body
               help="where the executed notebooks go; NOTEBOOK-sweep without")  # fmt: skip
 @click.option("--budget-usd", "--budget", "budget", metavar="USD",
               help="hard limit on all that the sweep in this folder spends")  # fmt: skip
+@bind_option
 @json_option
 @click.pass_obj
 def sweep(  # noqa: PLR0917  (click passes them by name)
     front: Front, /, notebook: Path, grid: Path, params: tuple[str, ...], executor: str,
-    parallel: int | None, out: Path | None, budget: str | None, as_json: bool,
+    parallel: int | None, out: Path | None, budget: str | None, name: str | None, as_json: bool,
 ) -> Any:  # fmt: skip
     """Run a notebook for each point of a grid, through papermill; run it again to go on."""
     from bmad_nb.sweeps import driving
@@ -37,7 +38,7 @@ def sweep(  # noqa: PLR0917  (click passes them by name)
         notebook, grid, executor, parameters={n: _typed(v) for n, v in map(pair, params)},
         parallel=parallel, out=out, budget_usd=budget, workspace=front.workspace, say=front.say,
     )  # fmt: skip
-    answer = shown(result, as_json=as_json)
+    answer = shown(bound(front, result, name), as_json=as_json)
     answer.exit_code = result.ends_with()
     return answer
 
