@@ -58,6 +58,8 @@ class _Reading:
         self._unmapped: list[str] = []
         self._newest: dict[str, list[str]] = {}
         """Tasks that gave a version of each document, the newest first; the last always ran."""
+        self._certain: set[str] = set()
+        """Documents of which there is a version whatever was left out."""
         self._mapped: set[str] = set()
         self._findings = ""
         """The newest task that held documents against each other."""
@@ -115,8 +117,8 @@ class _Reading:
             task["when"] = " and ".join(guards)
         if helpers:
             task["join"] = "all_done"  # all of them may have been left out
-        elif self._may_lack(needed):
-            task["join"] = "any"
+        else:
+            task |= self._joined(needed)
         self._tasks[name] = task
         if over:
             self._mapped.add(name)
@@ -138,6 +140,8 @@ class _Reading:
                                   f"step reads what {name} gives.")  # fmt: skip
         elif verb:
             self._newest[thing] = [name, *([] if certain else self._newest.get(thing, []))]
+            if certain:
+                self._certain.add(thing)
 
     def _asked(self, said: Mapping[str, str], title: str) -> list[str]:
         """Ask a person whether an optional step is wanted; return the condition on the answer."""
@@ -162,9 +166,7 @@ class _Reading:
             "prompt": "\n\n".join(parts),
             "output": {"holds": "boolean"},
         }
-        if self._may_lack(needed):
-            task["join"] = "any"
-        self._tasks[name] = task
+        self._tasks[name] = task | self._joined(needed)
         return [f"{name}.holds"]
 
     def _helpers(self, step: Mapping[str, Any], path: tuple[Any, ...], agent: str) -> list[str]:
@@ -197,9 +199,7 @@ class _Reading:
             "title": f"What it is done for: each {words}",
             "prompt": "\n\n".join(parts),
             "output": {"names": ["string"]},
-        }
-        if self._may_lack(needed):
-            self._tasks[name]["join"] = "any"
+        } | self._joined(needed)
         return f"{name}.names"
 
     # --- documents ------------------------------------------------------------------------------
@@ -236,15 +236,22 @@ class _Reading:
                     for each in self._newest[name]]  # fmt: skip
         if not versions:
             value = self._input(name)
-        elif len(versions) == 1:
+        elif len(versions) == 1 and name in self._certain:
             value = versions[0]
         else:
-            value = f"coalesce({', '.join(versions)})"
+            given = self._input(name)
+            last = given if given in self._inputs else "'There is none.'"
+            without = [] if name in self._certain else [last]
+            value = f"coalesce({', '.join([*versions, *without])})"
         return f"{name}:\n{{{{ {value} }}}}"
 
-    def _may_lack(self, needed: list[str]) -> bool:
-        """Return whether a version of one of these documents may have been left out."""
-        return any(len(self._newest[each]) > 1 for each in needed)
+    def _joined(self, needed: list[str]) -> dict[str, str]:
+        """Return how a task waits for these documents, of which versions may have been left out."""
+        if any(self._newest[each] and each not in self._certain for each in needed):
+            return {"join": "all_done"}  # there may be none: that stops nobody who reads it
+        if any(len(self._newest[each]) > 1 for each in needed):
+            return {"join": "any"}
+        return {}
 
     @property
     def _taken(self) -> set[str]:

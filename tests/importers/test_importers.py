@@ -258,3 +258,45 @@ def test_the_command_line_writes_a_file_and_never_over_one(project: Path) -> Non
     again = bmad("import", "service.yaml", "-o", "ours.yaml")
     assert (2, "--force" in again.stderr) == (again.returncode, True)
     assert 2 == bmad("import", "list.yaml").returncode
+
+
+def test_a_document_that_was_not_wanted_stops_nobody_who_reads_it(ws: Workspace) -> None:
+    """Its condition does not hold: who requires it, and a check of everything, are done without it."""
+    flow = bmad4.read("""\
+workflow:
+  id: lacking
+  sequence:
+    - {agent: architect, creates: as-is.md, condition: it_is_not_documented}
+    - {agent: pm, creates: prd.md, requires: as-is.md}
+    - {agent: po, validates: all_artifacts}
+""").workflow
+    seen: list[str] = []
+
+    def answer(messages: Any) -> str:
+        seen.append(messages[-1].text)
+        if "Is it so" in seen[-1]:
+            return json.dumps({"holds": False})
+        if "Say pass" in seen[-1]:
+            return json.dumps({"verdict": "pass", "findings": []})
+        return "text"
+
+    ws.add_llm("mine", answer)
+    states = ended(ws, flow, lambda _task: "do", request="x")
+    assert ("skipped", "done", "done") == tuple(
+        states[each] for each in ("create_as_is_md", "create_prd_md", "validate_all_artifacts")
+    )
+    assert "as-is.md:\nThere is none." in seen[1]
+
+
+def test_a_given_document_that_may_be_updated_is_read_as_it_was_given() -> None:
+    """Its update is not wanted: who requires it reads what was given for it."""
+    flow = bmad4.read("""\
+workflow:
+  id: given
+  sequence:
+    - {agent: pm, updates: prd.md, condition: it_is_old}
+    - {agent: dev, creates: code, requires: prd.md}
+""").workflow
+    prompt = flow.tasks["create_code"].prompt
+    assert "{{ coalesce(update_prd_md.text, given_prd_md) }}" in prompt
+    assert "all_done" == flow.tasks["create_code"].join
