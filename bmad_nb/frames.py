@@ -171,8 +171,8 @@ def mitigations(steps: Iterable[Mapping[str, Any]], calls: Sequence[CallRow]) ->
 
 
 def _is_extra(call: CallRow) -> bool:
-    """Return whether a call is none of those that every task makes: a repair, a check, a retry."""
-    return call.attempt > 1 or ".check" in call.task or ".judge" in call.task
+    """Return whether not every task makes such a call: it is a repair, check, retry or part."""
+    return call.attempt > 1 or any(e in call.task for e in (".check", ".judge", ".part"))
 
 
 def learned(entries: Iterable[Entry]) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """What is done where everybody who may do a task is weaker than it needs: in order, and recorded.
 
-Avoid (another LLM that meets the need), scaffold (a form with repairs, a calculator, worked
-examples), verify (a checker that is strong in it), escalate (to one that is). Nothing of it happens
-unless the route says `mitigate: auto`.
+Avoid (another LLM that meets the need), scaffold (a form with repairs, a calculator, parts one by
+one, worked examples), verify (a checker that is strong in it), escalate (to one that is). Nothing
+of it happens unless the route says `mitigate: auto`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ ENOUGH = 2
 """Worked examples from which on they are shown."""
 FORMS = {"json", "structured_output"}
 """Skills that a schema with repairs makes up for."""
+PARTED = {"planning", "reasoning", "multi_step"}
+"""Skills that doing a task in parts makes up for."""
 SUMS = {"math", "arithmetic"}
 """Skills that a calculator makes up for."""
 _RUBRIC = (
@@ -95,6 +97,9 @@ def _measures(
         said = f"a calculator checks the answer, which may be repaired {REPAIRS} times"
         return [Mitigation(skill, need, have, "scaffold", said, llm=weak.card.id)]
     found = []
+    if skill in PARTED:
+        said = "the task is split: its parts are listed, done one by one, and put together"
+        found.append(Mitigation(skill, need, have, "scaffold", said, llm=weak.card.id))
     shown = assigner.examples(task, weak.card)
     if len(shown) >= ENOUGH:
         said = f"{len(shown)} worked examples of {task.type} tasks stand before the question"
@@ -118,6 +123,9 @@ def mended(measures: tuple[Mitigation, ...], least: float) -> dict[str, Any]:
     if "off" in kinds:
         found["repairs"] = 0
     mends = {each.skill for each in measures if each.measure == "scaffold" and not each.examples}
+    if mends & PARTED:
+        found["splits"] = True
+    mends -= PARTED
     if mends:
         found["repairs"] = REPAIRS
         found["calculator"] = bool(mends & SUMS)

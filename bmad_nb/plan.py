@@ -85,6 +85,8 @@ class Step:
     """How often an LLM is told what is wrong with an answer."""
     examples: tuple[tuple[str, str], ...] = ()
     """Questions and answers that stand before the question, as they are: worked examples."""
+    splits: bool = False
+    """Its parts are listed, done one by one, and put together."""
     calculator: bool = False
     """An answer that a calculator refutes is wrong."""
     mitigations: tuple[Mitigation, ...] = ()

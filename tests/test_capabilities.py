@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bmad_nb import learning, parse
 from bmad_nb.answers.calculating import refuted, sums_in
 from bmad_nb.errors import NotRunnable, RunFailed, Unroutable, UsageProblem
+from bmad_nb.forecast.asked import calls_of
 from bmad_nb.llms.base import Card
 from bmad_nb.messages import Completion, Price, Usage
 from bmad_nb.routers.base import Candidate, Demand, obstacle
@@ -250,6 +251,44 @@ def test_what_no_form_mends_is_verified_and_escalated(ws: Workspace) -> None:
     assert {"a": "good"} == dict(run.outputs)
     assert "own/strong" == run.tasks["llm"][0]
     assert ["verify"] == list(run.mitigations["measure"])
+
+
+def test_a_task_is_split_for_a_weak_planner(ws: Workspace) -> None:
+    """Planted: right only where its parts were done before; the extra calls are counted.
+
+    Switched off it is wrong; where nothing can be listed the task is asked as it is.
+    """
+
+    def planner(messages: Any) -> Completion:
+        text = messages[-1].text
+        assert "be brief" == messages[0].text
+        if text.startswith("List the parts"):
+            answer = (
+                "no idea" if "one thing" in text else "1. count {{ the }} cats\n2. count the dogs"
+            )
+        elif text.startswith("Do only this part"):
+            answer = "three" if "part of a task: count {{ the }} cats" in text else "two"
+        else:
+            both = "count {{ the }} cats\nthree" in text and "count the dogs\ntwo" in text
+            answer = "five" if both else "dunno"
+        return Completion(answer, Usage(10, 10))
+
+    ws.add_llm("weak", planner, price=Price(Decimal(1), Decimal(1)), capabilities={"planning": 0.3})
+    text = (
+        "{workflow: w, inputs: {q: text}, tasks: {a: {prompt: '{{ q }}', system: be brief, route: {models: [own/weak],"
+        " capabilities: {planning: 0.8}, mitigate: auto}}}, outputs: {a: a.text}}"
+    )
+    run = ws.run(parse.loads(text), {"q": "How many animals?"})
+    assert {"a": "five"} == dict(run.outputs)
+    (row,) = run.mitigations.to_dict("records")
+    assert ("scaffold", "planning", 3) == (row["measure"], row["skill"], row["extra_calls"])
+    assert 0.00006 == pytest.approx(float(row["extra_cost_usd"]))
+    assert "the task is split" in ws.plan(parse.loads(text)).plan.steps[0].assignment.reason
+    assert {"own/weak": 6} == calls_of(ws.plan(parse.loads(text)).plan.steps[0])
+    plain = ws.run(parse.loads(text), {"q": "one thing"})
+    assert ({"a": "dunno"}, 2) == (dict(plain.outputs), len(plain.calls))
+    off = ws.run(parse.loads(text.replace("auto", "off")), {"q": "How many animals?"})
+    assert ({"a": "dunno"}, 1) == (dict(off.outputs), len(off.calls))
 
 
 def test_worked_examples_stand_before_the_question(ws: Workspace) -> None:

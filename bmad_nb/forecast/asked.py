@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from bmad_nb.patterns.splitting import MOST
 from bmad_nb.plan import Step
 from bmad_nb.plan_parts import Assignment, Collaborating, Judging
 
@@ -21,7 +22,7 @@ def calls_of(step: Step) -> dict[str, int]:
     elif step.cascading is not None:
         _add(found, ((each, 1) for each in step.cascading.assignments))
     elif step.assignment is not None:
-        found[step.assignment.llm] += 1
+        found[step.assignment.llm] += MOST + 2 if step.splits else 1
     if step.refining is not None:
         judges = Counter[str]()
         _add(judges, _judges(step.refining.judge))

@@ -15,6 +15,7 @@ from bmad_nb.patterns.map_reduce import reduction
 from bmad_nb.patterns.mapping import mapping
 from bmad_nb.patterns.peer_review import peer_review
 from bmad_nb.patterns.refinement import refinement
+from bmad_nb.patterns.splitting import splitting
 from bmad_nb.patterns.together import together
 from bmad_nb.plan import Step
 from bmad_nb.plan_parts import Collaborating
@@ -53,4 +54,6 @@ def begun(
         pattern = does(step, step.collaborating, names, messages)
     elif step.cascading is not None and not step.first_rung:
         pattern = cascade(step, step.cascading, names, messages)
+    elif step.splits and not step.first_rung:
+        pattern = splitting(step, names, messages)
     return pattern

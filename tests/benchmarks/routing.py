@@ -1,14 +1,15 @@
 """Routers on recorded answers of real LLMs, and a million synthetic calls; tables are not ours.
 
 Run: OMP_NUM_THREADS=1 python tests/benchmarks/routing.py --data FOLDER [--train FOLDER | --split SHARE]
-                                        [--tables NAME ...] [--out FILE] [--online] [--million]
+                                        [--tables NAME ...] [--out FILE] [--online] [--off-policy] [--million]
 
 FOLDER holds TABLE.queries.jsonl.gz and TABLE.calls.jsonl.gz. Without --train each table is judged
 by a nested cross-validation (what a router needs to choose is chosen inside of each training part);
 with it routers learn from that folder and are judged on --data; --split 0.6 deals 60 % of the rows
-of --data, by the hash of their id, to what is learned from, and judges on the rest. --million replays 100,000 synthetic
-queries of 10 LLMs through ten routers instead, in a process of its own. Results go to
-tests/benchmarks/results/routing.json, or to FILE.
+of --data, by the hash of their id, to what is learned from, and judges on the rest. --online adds
+streams of learners, --off-policy how often intervals from histories of one call a query hold the
+truth. --million replays 100,000 synthetic queries of 10 LLMs through ten routers instead, in a
+process of its own. Results go to tests/benchmarks/results/routing.json, or to FILE.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bmad_nb import lab
+from bmad_nb.lab.estimating import METHODS, estimated
 from bmad_nb.lab.reading import read
 from bmad_nb.lab.replaying import ROUTERS
 from bmad_nb.llms.base import Card
@@ -50,6 +52,8 @@ PUBLISHED = {
 """Random routers as RouteLLM prints them, each with its half width where it gives one."""
 METRICS = ("quality", "gain", "cost_usd", "aiq", "aiq_gain", "apgr", "cpt50", "cpt80")
 SEEDS = 20
+LEAST_OF_HISTORY = 600
+"""Queries of a table from which histories of one call a query are drawn."""
 
 
 def tables(folder: Path, table: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -183,6 +187,37 @@ def online(
     return {name: rounded(fmean(each)) for name, each in found.items()}
 
 
+def off_policy(data: tuple[pd.DataFrame, pd.DataFrame], histories: int = 100) -> dict[str, Any]:
+    """Return how often 95 % intervals from histories of one call a query hold the truth.
+
+    Each history is drawn from the full table by known probabilities; the policy is the router
+    task-mean, fitted on a fifth of the rows, and its value on the others is known.
+    """
+    recorded = read(*data).outcomes
+    full = recorded.take(np.flatnonzero(~np.isnan(recorded.score).any(axis=1)))
+    order = np.random.default_rng(0).permutation(len(full.score))
+    first = len(order) // 5
+    past, judged = full.take(np.sort(order[:first])), full.take(np.sort(order[first:]))
+    picks = router_of("task-mean").fit(past).choose_many(judged.questions)
+    rows, many = np.arange(len(judged.score)), judged.score.shape[1]
+    truth = judged.score[rows, picks.llm].mean()
+    uneven = np.linspace(1, 2, many) / np.linspace(1, 2, many).sum()
+    found = {}
+    for method in METHODS:
+        chances = np.full(many, 1 / many) if method == "matching" else uneven
+        held, widths = 0, []
+        for seed in range(histories):
+            logged = np.random.default_rng(seed).choice(many, len(rows), p=chances).astype(np.intp)
+            value = estimated(
+                judged.score[rows, logged], logged, picks.llm, chances[logged],
+                expected=picks.expected, method=method, seed=seed, draws=400,
+            )  # fmt: skip
+            held += bool(value.low <= truth <= value.high)
+            widths.append(value.high - value.low)
+        found[method] = {"covered": held / histories, "mean width": rounded(fmean(widths))}
+    return found
+
+
 def million(queries: int = 100_000, llms: int = 10) -> dict[str, Any]:
     """Return CPU and memory of ten routers over a million synthetic calls, beside a floor."""
     rng = np.random.default_rng(0)
@@ -228,6 +263,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--online", action="store_true", help="streams of learners too; slow")
+    parser.add_argument("--off-policy", action="store_true", help="coverage of estimates too")
     parser.add_argument("--million", action="store_true", help="the synthetic table instead")
     return parser.parse_args()
 
@@ -247,6 +283,9 @@ def _one(options: argparse.Namespace, table: str) -> dict[str, Any]:
         taught = None if train is None else (train[0].drop(columns="subset"), train[1])
         found["kinds of tasks unknown"] = judged(blind, taught)
     found["live"] = live(data if train is None else train)
+    if options.off_policy and len(data[0]) >= LEAST_OF_HISTORY:
+        found["off-policy, 95 % intervals"] = off_policy(data)
+        print(found["off-policy, 95 % intervals"])
     if options.online and len(set(data[1]["model"])) > 2:
         found["online, mean reward"] = online(data, train)
         print(found["online, mean reward"])
