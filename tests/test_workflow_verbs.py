@@ -528,6 +528,17 @@ def test_validate_says_every_problem_of_every_file(folder: Path, provider: FakeP
     assert 0 == provider.counts()["connections"]
 
 
+def test_validate_says_the_first_problems_and_on_request_all(folder: Path) -> None:
+    """Of thirty problems twenty are said with the count of the rest; `--all` says each."""
+    tasks = "".join(f"  t{n}: {{promt: x}}\n" for n in range(30))
+    (folder / "many.yaml").write_text(f"workflow: many\ntasks:\n{tasks}")
+    few = bmad(folder, "workflow", "validate", "many.yaml").stderr
+    every = bmad(folder, "workflow", "validate", "many.yaml", "--all").stderr
+    count = int(few.split(" problems")[0].rsplit(maxsplit=1)[-1])
+    assert (20, count) == (few.count("many.yaml:") - 1, every.count("many.yaml:") - 1)
+    assert f"… and {count - 20} more: .problems, or bmad workflow validate --all." in few
+
+
 def test_the_schema_is_printed(folder: Path) -> None:
     """`workflow schema` prints the JSON Schema of a definition, and nothing else."""
     schema = data(bmad(folder, "workflow", "schema"))
