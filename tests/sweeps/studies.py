@@ -78,6 +78,8 @@ class Study:
     def begin(self, grid: Any, *words: str) -> subprocess.Popen[str]:
         """Start `bmad sweep --json`."""
         (self.folder / "grid.yaml").write_text(json.dumps(grid))
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background has it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         command = ["-m", "bmad_nb", "sweep", "study.ipynb", "--grid", "grid.yaml", "--json"]
         return subprocess.Popen(
             [sys.executable, *command, *words], cwd=self.folder, env=self.environment, text=True,
@@ -91,7 +93,7 @@ class Study:
     def wait_for(self, **least: int) -> None:
         """Wait until the provider has counted at least so many."""
         assert self.provider is not None
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while any(self.provider.counts()[name] < many for name, many in least.items()):
             assert time.monotonic() < until, f"{least}: {self.provider.counts()}"
             time.sleep(0.02)
@@ -126,7 +128,7 @@ class Study:
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
     """Return the JSON of a command line that is to end with a code."""
-    said, complaint = process.communicate(timeout=150)
+    said, complaint = process.communicate(timeout=300)
     assert code == process.returncode, complaint[-4000:]
     found: dict[str, Any] = json.loads(said) if said else {}
     return found
@@ -172,7 +174,7 @@ def cluster(
         for name, *words in commands
     ]
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not about.exists() or not about.read_text().strip():
             assert time.monotonic() < until, "The scheduler did not start."
             time.sleep(0.05)
