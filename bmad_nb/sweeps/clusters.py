@@ -92,7 +92,7 @@ class Dask:
         if self._ours:
             try:
                 self._client = distributed.Client(  # type: ignore[no-untyped-call]
-                    self._cluster or where, timeout=20, set_as_default=False
+                    self._cluster or where, timeout=10, set_as_default=False
                 )
             except (OSError, ValueError) as error:
                 raise UsageProblem(
