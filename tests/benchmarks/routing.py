@@ -53,7 +53,7 @@ PUBLISHED = {
 METRICS = ("quality", "gain", "cost_usd", "aiq", "aiq_gain", "apgr", "cpt50", "cpt80")
 SEEDS = 20
 LEAST_OF_HISTORY = 600
-"""Queries of a table from which histories of one call a query are drawn."""
+"""Queries for two LLMs from which histories of one call a query are drawn, more for more LLMs."""
 
 
 def tables(folder: Path, table: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -283,7 +283,7 @@ def _one(options: argparse.Namespace, table: str) -> dict[str, Any]:
         taught = None if train is None else (train[0].drop(columns="subset"), train[1])
         found["kinds of tasks unknown"] = judged(blind, taught)
     found["live"] = live(data if train is None else train)
-    if options.off_policy and len(data[0]) >= LEAST_OF_HISTORY:
+    if options.off_policy and len(data[0]) >= LEAST_OF_HISTORY * len(set(data[1]["model"])) / 2:
         found["off-policy, 95 % intervals"] = off_policy(data)
         print(found["off-policy, 95 % intervals"])
     if options.online and len(set(data[1]["model"])) > 2:
