@@ -627,4 +627,5 @@ def test_analyze_names_what_held_a_run_up(folder: Path) -> None:
     assert said.stdout.startswith("order: Tasks that need nothing of each other waited")
     applied = data(bmad(folder, "workflow", "analyze", run, "--bottlenecks", "--apply", "--json"))
     assert "order" == applied[-1]["applied"]
-    assert applied[-1]["measured_s"] < 1.0
+    took_s = float(re.search(r"instead of ([\d.]+) s", said.stdout)[1])
+    assert applied[-1]["measured_s"] < took_s  # side by side, on however slow a machine
