@@ -241,7 +241,7 @@ def _write(
 
 def _run_of(values: Mapping[str, Any]) -> RunRow:
     options = values["options"]
-    if isinstance(options, dict):
+    if isinstance(options, dict) and options.get("allow_python"):
         options = {**options, "allow_python": False}
     return _sound(RunRow(**{**values, "options": options, "owner": "", **_money_of(values)}))
 

@@ -95,7 +95,7 @@ def priced(outcomes: Outcomes, llm: str, factor: float) -> Outcomes:
 def cheapest_at(cost: Floats, quality: Floats, target: float) -> float:
     """Return the least cost of a point, or of a mixture of two, that reaches a quality; else NaN.
 
-    >>> cheapest_at(np.array([1.0, 3.0]), np.array([0.5, 0.9]), 0.7)
+    >>> round(cheapest_at(np.array([1.0, 3.0]), np.array([0.5, 0.9]), 0.7), 6)
     2.0
     """
     x, y, _ = hull(cost, quality)
