@@ -31,7 +31,7 @@ FRAMES = {
     "REVIEWS": "reviews", "SCORES": "scores", "DECISIONS": "decisions",
     "MITIGATIONS": "mitigations", "LEARNED": "what is learned", "DISAGREEMENTS": "disagreements",
     "STABILITY": "stability", "PAIRED": "paired differences", "CHANGES": "changes",
-    "SPENT": "money by group", "USE": "use of an endpoint",
+    "SPENT": "money by group", "USE": "use of an endpoint", "SWEEP": "sweeps",
 }  # fmt: skip
 """Tables of `columns` by the words for them."""
 SECTIONS = {
@@ -46,6 +46,7 @@ API = {
     ]),
     "workspace": ("The workspace", ["bmad_nb.Workspace"]),
     "workflow": ("Workflows in Python", ["bmad_nb.Workflow"]),
+    "sweeps": ("Sweeps of notebooks", ["bmad_nb.sweep"]),
     "llms": ("LLMs and what is said to them", [
         "bmad_nb.LLM", "bmad_nb.Card", "bmad_nb.SimulatedLLM", "bmad_nb.Message",
         "bmad_nb.Request", "bmad_nb.Completion", "bmad_nb.Usage", "bmad_nb.Price",
@@ -205,6 +206,10 @@ def settings_page() -> str:
         said = (model.__doc__ or "").strip().splitlines()[0]
         head = ("key", "type", "default", "meaning")
         parts += [f"## `[{section}]`\n", f"{said}\n", _table(head, rows)]
+    parts.append(
+        "## `[aliases]`\n\nA name of your own, and the LLM or list of them that it stands for, "
+        'as `-m` takes it: `fast = "sim/hasty,local?temperature=0"`.\n'
+    )
     parts.append("## `[recorded.NAME]`\n\n`path` is a table of recorded answers: "
                  "[Recorded answers](../backends/recorded.md).\n")  # fmt: skip
     return "\n".join(parts)
