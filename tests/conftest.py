@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import pytest
 from bmad_nb.calls.pacing import GATES
 from bmad_nb.store.journal import Store
 from bmad_nb.workspace import Workspace, default_workspace
+
+
+def pytest_configure() -> None:
+    """Let interrupts through to what tests start, where a shell's background shuts them out."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

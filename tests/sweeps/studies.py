@@ -78,8 +78,6 @@ class Study:
     def begin(self, grid: Any, *words: str) -> subprocess.Popen[str]:
         """Start `bmad sweep --json`."""
         (self.folder / "grid.yaml").write_text(json.dumps(grid))
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background has it
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         command = ["-m", "bmad_nb", "sweep", "study.ipynb", "--grid", "grid.yaml", "--json"]
         return subprocess.Popen(
             [sys.executable, *command, *words], cwd=self.folder, env=self.environment, text=True,
