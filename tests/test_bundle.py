@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bmad_nb.errors import RunPaused, UsageProblem
+from bmad_nb.errors import RunPaused, ServerFailed, UsageProblem
 from bmad_nb.export.bundle import bring_in, bundle
 from bmad_nb.store.journal import Store
 from bmad_nb.workspace import Workspace
@@ -66,3 +66,23 @@ def test_a_run_that_went_on_here_stays(
     bring_in(space.store, second, again=True)
     assert mine == seen(space.store)
     space.close()
+
+
+def test_a_run_with_a_call_that_was_tried_again_comes_in(store: Store, project: Path) -> None:
+    """Each attempt at a call is a row of its own, and all of them come along."""
+    tried: list[str] = []
+
+    def busy(prompt: str) -> str:
+        tried.append(prompt)
+        if len(tried) == 1:
+            raise ServerFailed("Too much to do.", llm="own/busy")
+        return "Because it is lighter."
+
+    space = Workspace(store=project / "there.db")
+    space.add_llm("busy", busy)
+    run_id = space.ask("Why does ice float?", "busy").id
+    given = json.loads(json.dumps(bundle(space.store, run_id)))
+    space.close()
+    bring_in(store, given)
+    assert ["failed", "answered"] == [call.state for call in store.calls(run_id)]
+    assert {n: v for n, v in given.items() if n != "exported_utc"} == seen(store)

@@ -31,7 +31,7 @@ from bmad_nb.store.scores import ScoreRow
 FORMAT = "bmad-run"
 VERSION = 1
 MOST_BYTES = 1 << 30
-_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
+_ID = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z_.-]{0,79}")
 """Ids stand in commands that are shown, and in notebooks: nothing else is taken for one."""
 _ODD = (
     KeyError, TypeError, ValueError, ArithmeticError, AttributeError, sqlite3.IntegrityError,
