@@ -157,7 +157,8 @@ def charts(texts: Sequence[str]) -> Iterator[Chart]:
     rows = [replace(row, state="failed", text=None) for row in rows[::2]] + rows[1::2]
     swept = [{"number": n, "parameters": {"text": text}, "status": "completed", "scored": 1,
               "score": n % 5 / 4, "original_cost_usd": (n + 1) / 1000, "error": text,
-              "simulated": False} for n, text in enumerate(texts)]  # fmt: skip
+              "simulated": False, "runs": 1, "calls": 1, "from_store": 0, "failed": 0,
+              "unpriced_calls": 0} for n, text in enumerate(texts)]  # fmt: skip
     for some in (swept[:8], swept):
         yield charts.sweep(frames.sweep(some))
     yield charts.timeline(frames.calls([])[["task"]], frames.calls(rows))
